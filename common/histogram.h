@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define TD_HISTOGRAM_BUCKETS 24 /* 1 us ... 8.4 s, rest */
+#define TD_HISTOGRAM_BUCKETS 24 /* 1 us ... 4.2 s, rest */
 
 struct td_histogram {
 	uint64_t bucket[TD_HISTOGRAM_BUCKETS];
@@ -16,6 +16,7 @@ struct td_histogram {
 };
 
 void histogram_add(struct td_histogram *h, int64_t duration_ns);
-int64_t histogram_quantile_ns(const struct td_histogram *h, double q); /* upper bound */
+/* Upper bound of the quantile q (0..1), never above the largest value; 0 when empty. */
+int64_t histogram_quantile_ns(const struct td_histogram *h, double q);
 
 #endif
