@@ -6,8 +6,8 @@
  * for the fence to close. What they match: docs/fence.md.
  *
  * Order    at start: fence_member_set and fence_address_add for everything, then
- *          fence_attach, and only then may the virtual MAC device come up: a program
- *          without its maps filled fences nothing.
+ *          fence_attach (a program without its maps filled fences nothing),
+ * link_reconcile, fence_prune, and only then may the virtual MAC device come up.
  *          takeover: fence_renew, then addresses. Yielding: fence_close (or fence_drain
  * in a planned hand-over), then the rest; in a drain the addresses and routes stay
  * until the forward deadline has passed, or there is nothing to drain with. Restart
@@ -58,6 +58,11 @@ int fence_address_add(
     struct fence *fence, const struct td_addr *addr, uint32_t ifindex, unsigned lease);
 int fence_address_remove(
     struct fence *fence, const struct td_addr *addr, uint32_t ifindex);
+
+/* Removes the members and addresses of an earlier life that this one did not set again,
+ * and detaches from those members. What vrrpd left when it was killed stays fenced
+ * until then. */
+int fence_prune(struct fence *fence);
 
 /* clsact is created where missing and never deleted: others hang their programs there.
  */

@@ -59,8 +59,10 @@ struct td_fence_member {
 	td_fence_u32 flags;
 };
 
-/* "fence-addresses": this -> u32 lease. Link-local addresses carry the ifindex of their
- * parent, all others 0: they are the node's on whatever member they are asked for. */
+/* "fence-addresses": this -> u32: which lease, and above TD_FENCE_LEASE_MASK which life of
+ * vrrpd wrote it. Link-local addresses carry the ifindex of their parent, all others 0: they
+ * are the node's on whatever member they are asked for. */
+#define TD_FENCE_LEASE_MASK 0xffU
 struct td_fence_address {
 	td_fence_u32 ifindex;
 	td_fence_u8 family;
