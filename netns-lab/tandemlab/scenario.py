@@ -1,0 +1,264 @@
+"""One fault under load: sessions of every kind, downloads, probes, witnesses, judgement."""
+import statistics
+import time
+
+from .agents import Agent, wait_alive, wait_ready
+from .faults import wait_fault_over
+from .host import LabError, MS, NS, now_ns, wait_for
+from .topology import VIRTUAL_LAN, VIRTUAL_LAN6, VIRTUAL_WAN, VIRTUAL_WAN6
+
+# kind: (from which host, to which address, ports)
+SESSION_KINDS = {
+    "source NAT": ("s3", "203.0.113.254", "7000"),
+    "port forwarding": ("client", "203.0.113.10", "8000-8010"),
+    "static NAT": ("client", "203.0.113.11", "9000"),
+    "balancer": ("client", "203.0.113.12", "80"),
+}
+UDP_KINDS = {
+    "udp source NAT": ("s2", "203.0.113.254", "7001"),
+    "udp static NAT": ("client", "203.0.113.11", "9001"),
+    "udp balancer": ("client", "203.0.113.12", "53"),
+}
+BULK_RATE_KIB = 512
+BULK_SECONDS = 22
+SETTLE_SECONDS = 25  # TCP's own back-off after a blackout of a second ends well before
+
+
+class Load:
+    """Servers, sessions, probes and witnesses on one lab."""
+
+    def __init__(self, lab, sessions=200, bulk=10, kinds=None):
+        self.lab = lab
+        self.kinds = kinds or list(SESSION_KINDS)
+        self.all, self.sessions, self.bulk, self.probes = [], [], [], []
+        try:
+            self.stalls = self._agent("obs", "stalls")
+            servers = [
+                self._agent("s1", "serve", server=1, tcp="8080,9000", udp="5353,9001",
+                            fifo=5),
+                self._agent("s2", "serve", server=2, tcp="8080,8000-8010", udp="5353", fifo=5),
+                self._agent("s3", "serve", server=3, tcp="8080", udp="5353", fifo=5),
+                self._agent("client", "serve", server=4, tcp="7000", udp="7001", fifo=5),
+            ]
+            wait_ready(servers)
+            self._witnesses()
+            for kind in self.kinds:
+                host, dest, ports = SESSION_KINDS[kind]
+                if sessions > 0:
+                    self.sessions.append(self._agent(host, "sessions", kind=kind, dest=dest,
+                                                     ports=ports, count=sessions))
+            self._bulk(bulk)
+            for kind, (host, dest, ports) in UDP_KINDS.items():
+                self.probes.append(self._agent(host, "udp", kind=kind, dest=dest, ports=ports,
+                                               fifo=6))
+            self.probes.append(self._agent("client", "connects", kind="new connections",
+                                           dest="203.0.113.12", ports="80"))
+            self.probes.append(self._agent("s1", "ping", kind="ping virtual address",
+                                           dest=VIRTUAL_LAN[0]))
+            self._established(wait_ready(self.sessions + self.bulk + self.probes))
+        except BaseException:
+            self.stop()
+            raise
+
+    def _agent(self, host, mode, **options):
+        agent = Agent(self.lab.topology, host, mode, **options)
+        self.all.append(agent)
+        return agent
+
+    def _witnesses(self):
+        v6 = [] if self.lab.classic else [VIRTUAL_WAN6, VIRTUAL_LAN6]
+        wan = VIRTUAL_WAN + (v6[0] if v6 else ())
+        lan = VIRTUAL_LAN + (v6[1] if v6 else ())
+        # options are repeated in order: --interface wan0 --ask ... --interface lan0 --ask ...
+        self.observer = PairedObserver(self.lab.topology, wan, lan)
+        self.taps = Agent(self.lab.topology, "switch", "observe",
+                          interface=["wan-r1", "wan-r2", "lan-r1", "lan-r2"])
+        self.all += [self.observer, self.taps]
+        wait_ready([self.observer, self.taps])
+
+    def _bulk(self, count):
+        for i, kind in enumerate(self.kinds):
+            share = count // len(self.kinds) + (i < count % len(self.kinds))
+            if share == 0:
+                continue
+            host, dest, ports = SESSION_KINDS[kind]
+            self.bulk.append(self._agent(
+                host, "bulk", kind=kind, dest=dest, ports=ports, count=share,
+                bytes=BULK_RATE_KIB * 1024 * BULK_SECONDS, rate=BULK_RATE_KIB))
+        self.bulk_started = now_ns()
+
+    @staticmethod
+    def _established(events):
+        failed = [f"{e['failed']} of {e['kind']}" for e in events if e.get("failed")]
+        if failed:
+            raise LabError(f"sessions that never opened: {', '.join(failed)}")
+
+    def mark(self):
+        for agent in self.sessions + self.bulk:
+            agent.command("mark")
+
+    def settle(self, seconds=SETTLE_SECONDS):
+        """Until all that can live lives again and the downloads are through."""
+        wait_alive(self.sessions + self.bulk, seconds)
+        try:
+            wait_for("downloads complete", lambda: all(
+                agent.status().get("open", 0) == 0 for agent in self.bulk),
+                BULK_SECONDS + 15, 0.25)
+        except LabError:
+            pass  # the result says which did not
+        wait_alive(self.sessions, 3)
+
+    def finish(self):
+        """Ends all agents and returns what they found."""
+        time.sleep(0.6)  # the probes judge nothing younger than half a second
+        found = {"sessions": [a.finish() for a in self.sessions],
+                 "bulk": [a.finish() for a in self.bulk],
+                 "probes": [a.finish() for a in self.probes]}
+        self.observer.finish()
+        self.taps.finish()
+        self.stalls.finish()
+        found["stalls"] = [e for e in self.stalls.events if e["event"] == "stall"]
+        found["double_answers"] = [e for e in self.observer.events
+                                   if e["event"] == "double_answer"]
+        found["observed"] = [e for e in self.observer.events if e["event"] == "observed"]
+        found["taps"] = {e["interface"]: e for e in self.taps.events
+                         if e["event"] == "observed"}
+        self.stop()
+        return found
+
+    def stop(self):
+        for agent in self.all:
+            agent.process.kill()
+            agent.stop()
+
+
+class PairedObserver(Agent):
+    """The observer's options come in pairs, which keyword arguments cannot say."""
+
+    def __init__(self, topology, wan, lan):
+        from .agents import BINARY
+        command = [BINARY, "observe", "--interface", "wan0", "--ask", ",".join(wan),
+                   "--interface", "lan0", "--ask", ",".join(lan)]
+        self._start(topology, "obs", "observe", {"kind": "observer"}, command)
+
+
+def run_fault(lab, fault, sessions=200, bulk=10, before_fault_s=None, recover=True):
+    """Load, fault, settle, recovery, judgement: a dictionary with all that was seen."""
+    node = lab.active()
+    if node is None:
+        raise LabError("not exactly one Active router before the fault")
+    load = Load(lab, sessions, bulk)
+    try:
+        if before_fault_s is None:
+            # downloads shall be 20-80 % through
+            before_fault_s = BULK_SECONDS * 0.3 if bulk else 1.0
+        time.sleep(max(0.0, before_fault_s - (now_ns() - load.bulk_started) / NS))
+        load.mark()
+        begin = now_ns()
+        before, after = fault.inject(lab, node)
+        wait_fault_over(fault.name)
+        if bulk:
+            load.settle()
+        else:
+            wait_alive(load.sessions, SETTLE_SECONDS)
+        recovered = None
+        if recover:
+            recovered = now_ns()
+            fault.recover(lab, node)
+            time.sleep(2.0)  # what a returning node does wrong, it does at once
+            wait_alive(load.sessions, 5)
+        found = load.finish()
+    finally:
+        load.stop()
+    return judge(lab, fault, node, begin, before, after, recovered, found)
+
+
+# --- judgement --------------------------------------------------------------------------
+
+
+def stall_in(stalls, begin, end):
+    """How long the machine itself stood still within [begin, end]."""
+    return sum(max(0, min(end, s["to"]) - max(begin, s["from"])) for s in stalls)
+
+
+def blackout_of(probe, begin, end, stalls):
+    """The longest blackout of a probe that touches [begin, end]."""
+    hits = [b for b in probe["blackouts"] if b["to"] >= begin and b["from"] <= end]
+    if not hits:
+        return {"ms": 0.0, "lost": 0, "stall_ms": 0.0, "from": None, "to": None,
+                "open": False}
+    worst = max(hits, key=lambda b: b["to"] - b["from"])
+    return {"ms": (worst["to"] - worst["from"]) / MS, "lost": worst["lost"],
+            "stall_ms": stall_in(stalls, worst["from"], worst["to"]) / MS,
+            "from": worst["from"], "to": worst["to"], "open": worst["open"]}
+
+
+def judge(lab, fault, node, begin, before, after, recovered, found):
+    end = recovered or now_ns()
+    result = {
+        "fault": fault.name, "text": fault.text, "stack": lab.routers[node].kind,
+        "active_before": node, "active_after": lab.active(), "fault_at": before,
+        "injection_ms": (after - before) / MS, "recovered_at": recovered,
+        "sessions": found["sessions"], "bulk": found["bulk"],
+        "double_answers": found["double_answers"], "stalls": found["stalls"],
+        "observed": found["observed"],
+        "blackouts": {p["kind"]: {**blackout_of(p, begin, end, found["stalls"]),
+                                  "sent": p["sent"], "lost_all": p["lost"],
+                                  "moved": p["moved"]} for p in found["probes"]},
+    }
+    result["blackout_ms"] = statistics.median(
+        [b["ms"] for kind, b in result["blackouts"].items() if kind.startswith("udp")])
+    result["failures"] = failures(result)
+    result["timeline"] = timeline(lab, result, found)
+    return result
+
+
+def failures(result):
+    """Every promise that this run broke, as sentences; empty = all that should live lived."""
+    broken = []
+    for s in result["sessions"]:
+        dead = s["count"] - s["alive"]
+        if dead:
+            how = ", ".join(f"{s[k]} {k}" for k in ("refused", "reset", "closed", "timed_out",
+                                                    "misordered", "hung") if s[k])
+            broken.append(f"{s['kind']}: {dead} of {s['count']} sessions died ({how})")
+        if s["moved"]:
+            broken.append(f"{s['kind']}: {s['moved']} sessions changed their server")
+    for b in result["bulk"]:
+        if b["checksum_right"] != b["count"]:
+            broken.append(f"bulk {b['kind']}: {b['checksum_right']} of {b['count']} "
+                          "downloads arrived with the right checksum")
+    if result["double_answers"]:
+        broken.append(f"{len(result['double_answers'])} ARP or ND questions were answered "
+                      "twice")
+    for kind, b in result["blackouts"].items():
+        if b["open"]:
+            broken.append(f"{kind}: no answer until the end")
+    return broken
+
+
+def timeline(lab, result, found):
+    """(instant, text), in order: the fault, what was seen on the wire, role changes."""
+    begin = result["fault_at"]
+    events = [(begin, f"fault: {result['text']} ({result['active_before']})")]
+    for kind, b in result["blackouts"].items():
+        if kind.startswith("udp") and b["from"]:
+            events.append((b["from"], f"{kind}: last packet answered before the gap"))
+            events.append((b["to"], f"{kind}: first packet answered after "
+                                    f"{b['ms']:.0f} ms"))
+    for port, tap in found["taps"].items():
+        network, node = port.split("-")
+        for what, text in (("announcements", "announces itself"),
+                           ("adverts", "begins to advertise"),
+                           ("answers", "begins to answer ARP/ND")):
+            for span in tap[what]:
+                if span["from"] > begin - 50 * MS:
+                    detail = f" (priority {span['value']})" if what == "adverts" else ""
+                    events.append((span["from"], f"{node} {text} on {network}{detail}"))
+    for node, router in lab.routers.items():
+        for at, role in router.roles():
+            if at > begin - 50 * MS:
+                events.append((at, f"{node} logs: {role}"))
+    if result["recovered_at"]:
+        events.append((result["recovered_at"], f"{result['active_before']} is brought back"))
+    return sorted(events)
