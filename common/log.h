@@ -18,7 +18,7 @@
 enum log_level { LOG_LV_ERR = 3, LOG_LV_WARN = 4, LOG_LV_NOTICE = 5, LOG_LV_INFO = 6, LOG_LV_DEBUG = 7 };
 enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
 
-/* ident is "tandem-vrrpd[NAME]"; both strings are borrowed for the process's life. */
+/* ident is "tandem-vrrpd[NAME]"; instance may be NULL. Both strings are copied. */
 void log_init(const char *program, const char *instance, enum log_target target);
 void log_set_level(enum log_level level);
 void log_line(enum log_level level, const char *area, const char *format, ...)

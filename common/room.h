@@ -10,7 +10,18 @@
  *
  * room_open parses --instance NAME --control-fd N, starts logging, sets no_new_privs and
  * PR_SET_PDEATHSIG, and answers tandemd's pings from the loop: a loop that hangs is killed.
- * Privileges are already dropped by tandemd before exec.
+ * Privileges are already dropped by tandemd before exec. Wrong arguments end the program
+ * with usage and exit code 2: room_open never returns NULL. TANDEM_LOG_LEVEL=debug in the
+ * environment shows debug lines.
+ *
+ * Order    tandemd sends CONFIG, FD and LINK packets in any order and then START, and waits
+ *          for no answer before START. `fd` is called as they come; at START first `config`,
+ *          then `link_up` for each link: whoever gets its configuration has its descriptors.
+ *          CONFIG_ACK of the first configuration therefore follows START. Links to tandemd
+ *          itself (TD_ROOM_TANDEMD) are links like any other.
+ * Stop     CONTROL_STOP or SIGTERM: stop(orphan = false); end of the control socket, which
+ *          is tandemd's death: stop(orphan = true). Called once; without a `stop` callback
+ *          the room ends. SIGALRM ends a stop that takes longer than 5 s.
  */
 #ifndef TANDEM_COMMON_ROOM_H
 #define TANDEM_COMMON_ROOM_H
@@ -22,8 +33,9 @@ struct room;
 struct room_status;
 
 struct room_callbacks {
-	/* First configuration, and each later one. The room takes ownership. Return 0, or a
-	 * negative errno: a later configuration is then refused and the old one goes on. */
+	/* First configuration, and each later one. The room takes ownership, also of one it
+	 * refuses. Return 0, or a negative errno: the first one then ends the room, a later
+	 * one is refused and the old one goes on. */
 	int (*config)(void *context, struct td_config *config);
 	/* A named descriptor from tandemd ("fence-map", "fence-ingress" ...): owned. */
 	void (*fd)(void *context, const char *name, int fd);
@@ -54,11 +66,14 @@ int room_reply(struct room *room, enum td_room to, uint64_t id, int status, cons
 void status_gauge(struct room_status *st, const char *name, double value, ...);
 void status_counter(struct room_status *st, const char *name, double value, ...);
 void status_info(struct room_status *st, const char *name, ...);
-/* Cumulative buckets of nanoseconds, rendered as seconds: name_bucket, _sum, _count. */
+/* Cumulative buckets of nanoseconds, given as seconds: samples name_bucket (with label le),
+ * name_sum and name_count, all of type TD_HISTOGRAM_BUCKET. At most five labels. */
 struct td_histogram;
 void status_histogram(struct room_status *st, const char *name,
     const struct td_histogram *histogram, ...);
-/* Sends what was built so far for a TD_REQ_LIST request (id) to room `to`. */
+/* Sends what was built so far for a TD_REQ_LIST request (id) to room `to`, in parts. Parts
+ * the link does not take at once are queued (up to 16 MiB, else -EAGAIN); messages of
+ * room_send may overtake them. */
 struct room_status *room_status_new(void);
 int room_status_send(struct room *room, enum td_room to, uint64_t id, struct room_status *st);
 void room_status_free(struct room_status *st);

@@ -22,6 +22,18 @@
 #define TD_INTERFACES_MAX 32
 #define TD_SYNC_LINKS_MAX 2
 #define TD_ADDRS_PER_INTERFACE_MAX 255 /* the count field of an advertisement */
+#define TD_ROUTES_PER_INTERFACE_MAX 256
+#define TD_NETWORKS_MAX 1024
+#define TD_CIDRS_PER_NETWORK_MAX 64
+#define TD_PUBLIC_ADDRESSES_MAX 4096
+#define TD_RULES_PER_LIST_MAX 4096
+#define TD_PREFIXES_PER_LIST_MAX 1024  /* sources, destinations */
+#define TD_STATIC_NATS_MAX 4096
+#define TD_PORT_FORWARDS_MAX 4096
+#define TD_BALANCERS_MAX 1024
+#define TD_BINDS_PER_BALANCER_MAX 64
+#define TD_SERVERS_PER_BALANCER_MAX 1024
+#define TD_SERVERS_MAX 4094            /* of all balancers: TD_MARK_SERVER_MAX */
 
 enum td_vrrp_mode { TD_VRRP_NODE, TD_VRRP_INDEPENDENT };
 enum td_adverts { TD_ADVERTS_MULTICAST, TD_ADVERTS_UNICAST, TD_ADVERTS_NONE };
@@ -186,7 +198,10 @@ struct td_config *td_config_load(const char *path, const char *node,
 struct td_config *td_config_parse(const char *text, size_t len, const char *file,
     const char *node, struct td_config_error *ret_error);
 
-/* Packed form (proto/config.proto) for memfds and the peer. pack: malloced, caller frees. */
+/* Packed form (proto/config.proto) for memfds and the peer: what the digest covers, hence
+ * without self and generation, which travel beside it. pack: malloced, the caller frees;
+ * NULL: no memory. unpack: NULL if the bytes are no configuration that holds what is
+ * promised above; the digest is computed again. */
 uint8_t *td_config_pack(const struct td_config *config, size_t *ret_len);
 struct td_config *td_config_unpack(const uint8_t *bytes, size_t len);
 
