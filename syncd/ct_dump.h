@@ -32,7 +32,8 @@ int ct_dump_new(const struct ct_filter *filter, ct_event_handler *on_entry,
 void ct_dump_free(struct ct_dump *dump);
 void ct_dump_set_filter(struct ct_dump *dump, const struct ct_filter *filter);
 
-/* family: TD_AF_INET, TD_AF_INET6 or 0 for both. -EBUSY while one is running. */
+/* In the namespace the process is in now. family: TD_AF_INET, TD_AF_INET6 or 0 for
+ * both. -EBUSY while one is running. */
 int ct_dump_start(struct ct_dump *dump, uint8_t family);
 bool ct_dump_running(const struct ct_dump *dump);
 void ct_dump_abort(struct ct_dump *dump);

@@ -1,12 +1,12 @@
 /*
- * ct_events.h - the kernel's announcements of conntrack changes in this network
- * namespace.
+ * ct_events.h - the kernel's announcements of conntrack changes in this namespace.
  *
  * Source   NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY; docs/conntrack.md for what the
- * kernel says when, and what it never says. Order    subscribe (ct_events_new) before
- * the first dump: then nothing falls between. Overrun  the socket is lossy on purpose:
- * a reliable one would park dying entries and fill the table when we stall. A lost
- * event is reported by the overrun handler; the caller must dump (ct_dump.h) and merge.
+ *          kernel says when, and what it never says.
+ * Order    subscribe (ct_events_new) before the first dump: nothing falls between.
+ * Overrun  the socket is lossy on purpose: a reliable one would park dying entries and
+ *          fill the table when we stall. Lost events are reported by the overrun
+ *          handler; the caller must dump (ct_dump.h) and merge.
  * Memory   one object with one receive buffer, allocated at start; nothing per event.
  * Errors   negative errno.
  */
@@ -29,9 +29,9 @@ struct ct_event {
 	enum ct_event_kind kind;
 	uint32_t portid; /* netlink port id of who changed it; 0 = the kernel */
 	struct ct_facts facts;
-	const struct flow_record
-	    *flow; /* borrowed until the handler returns; only the
-		      fields in facts.valid are told by the event */
+	/* Borrowed until the handler returns. What is not in flow->present is not told.
+	 */
+	const struct flow_record *flow;
 };
 
 typedef void ct_event_handler(void *context, const struct ct_event *event);
@@ -41,8 +41,7 @@ struct ct_events_config {
 	const struct ct_filter *filter; /* copied; may be NULL */
 	uint32_t rcvbuf_bytes;          /* 0 = 32 MiB; forced beyond rmem_max */
 	ct_event_handler *on_event;
-	ct_overrun_handler
-	    *on_overrun; /* once per ENOBUFS, however many events it lost */
+	ct_overrun_handler *on_overrun; /* once per ENOBUFS, when all before is read */
 	void *context;
 };
 
@@ -53,7 +52,8 @@ struct ct_events_counters {
 	uint64_t overruns;
 	uint64_t dropped[CT_DROP_COUNT]; /* undecodable, by reason */
 	uint64_t bytes;
-	uint32_t rcvbuf_bytes; /* what the kernel granted */
+	uint32_t rcvbuf_bytes;   /* what the kernel granted */
+	int kernel_filter_error; /* 0, or why only user space filters: negative errno */
 };
 
 struct ct_events;
@@ -63,8 +63,9 @@ void ct_events_free(struct ct_events *events);
 
 int ct_events_fd(const struct ct_events *events); /* readable = drain */
 
-/* Replaces the filter in kernel and user space at once (addresses or port ids changed).
- */
+/* Replaces the filter (addresses or port ids changed). When the kernel does not take
+ * the program, its negative errno is returned and kept; user space skips the same
+ * flows. */
 int ct_events_set_filter(struct ct_events *events, const struct ct_filter *filter);
 
 /* Reads until the socket is empty or `messages_max` events were handled. Returns how

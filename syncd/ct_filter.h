@@ -40,9 +40,8 @@ bool ct_filter_add_own_portid(struct ct_filter *filter, uint32_t portid);
 bool ct_filter_skips(const struct ct_filter *filter, const struct flow_key *key);
 bool ct_filter_is_own(const struct ct_filter *filter, uint32_t portid);
 
-/* Classic BPF for SO_ATTACH_FILTER on an event socket; returns the instruction count.
- * Messages it does not understand pass. */
-uint16_t ct_filter_compile(
-    const struct ct_filter *filter, struct sock_filter program[CT_FILTER_PROGRAM_MAX]);
+/* Classic BPF for SO_ATTACH_FILTER on an event socket, into CT_FILTER_PROGRAM_MAX
+ * instructions at `program`; returns how many. Messages it does not understand pass. */
+uint16_t ct_filter_compile(const struct ct_filter *filter, struct sock_filter *program);
 
 #endif

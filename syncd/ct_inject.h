@@ -6,12 +6,13 @@
  * or refused, and its handler was called. That is the moment to acknowledge to the
  * peer.
  *
- *   upsert   create, or update when the entry is there; an entry that holds one of the
- *            tuples with another translation is a stale one of ours: with
- *            CT_INJECT_REPLACE it is deleted and the flow created (counted), without
- * the flag the flow is refused with -EEXIST. delete   by original tuple; an absent
- * entry is success. strict   after a takeover and its grace: BE_LIBERAL, which every
- * replica is inserted with, becomes what the owner had.
+ *   upsert   create, or update when the entry is there. An entry that holds one of the
+ *            tuples with another translation is a stale one of ours: it is deleted and
+ *            the flow created (counted) with CT_INJECT_REPLACE; without, the flow is
+ *            refused with -EEXIST.
+ *   delete   by original tuple; an absent entry is success.
+ *   strict   after a takeover and its grace: BE_LIBERAL, which every replica is
+ * inserted with, becomes what the owner had.
  *
  * Replicas have status CONFIRMED and the record's SEEN_REPLY and ASSURED, and expire
  * after the given timeout: remaining time plus lease. An expiry is announced like any
@@ -30,8 +31,7 @@
 #define CT_INJECT_ERRNO_MAX 134 /* counters by errno; higher ones share the last */
 
 enum ct_inject_flags {
-	CT_INJECT_REPLACE =
-	    1, /* a clashing entry may be deleted (this node is Backup) */
+	CT_INJECT_REPLACE = 1,        /* this node is Backup: what clashes is stale */
 	CT_INJECT_EXPECT_PRESENT = 2, /* try the update form first: saves a round */
 };
 

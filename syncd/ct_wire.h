@@ -33,11 +33,10 @@ enum ct_drop {
 
 /* What the kernel says about a flow beside the record itself. */
 struct ct_facts {
-	uint32_t valid; /* FLOW_HAS_...: the fields of the record this message told */
-	uint32_t id;    /* CTA_ID: local to this kernel, 0 if absent; two entries that
-			   had the same tuple after one another differ in it */
-	bool counted;   /* packets[] told: dumps and DESTROY with nf_conntrack_acct=1 */
-	uint64_t packets[2]; /* original and reply direction, since insertion here */
+	uint32_t id;  /* CTA_ID, 0 if absent: local to this kernel; two entries that
+			 had one tuple after one another differ in it */
+	bool counted; /* packets[] told: dumps and DESTROY with nf_conntrack_acct=1 */
+	uint64_t packets[2]; /* by enum flow_direction, since insertion here */
 };
 
 /* Decodes the CT_NEW or CT_DELETE message at nlh (its nlmsg_len already checked to lie

@@ -1,0 +1,3 @@
+td_test(test_ct_kernel tests/unit/test_ct_kernel.c tests/unit/ct_lab.c
+  LINK sync_ct td_common)
+set_tests_properties(test_ct_kernel PROPERTIES SKIP_RETURN_CODE 77)
