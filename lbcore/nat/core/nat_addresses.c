@@ -21,7 +21,8 @@ sort_unique(struct nat_addresses *addresses)
 {
 	uint32_t kept = 0;
 
-	qsort(addresses->list, addresses->count, sizeof(*addresses->list), address_compare);
+	qsort(addresses->list, addresses->count, sizeof(*addresses->list),
+	    address_compare);
 	for (uint32_t i = 0; i < addresses->count; i++)
 		if (kept == 0 ||
 		    !td_addr_equal(&addresses->list[kept - 1], &addresses->list[i]))
@@ -33,8 +34,8 @@ int
 nat_addresses_init(struct nat_compiler *c)
 {
 	const struct td_config *config = c->config;
-	size_t max = 1 + (size_t)config->public_address_count + config->static_nat_count +
-	    config->port_forward_count;
+	size_t max = 1 + (size_t)config->public_address_count +
+		     config->static_nat_count + config->port_forward_count;
 
 	for (uint32_t i = 0; i < config->interface_count; i++)
 		max += config->interfaces[i].address_count;
@@ -55,15 +56,19 @@ nat_addresses_init(struct nat_compiler *c)
 				address_add(&c->public_addresses, addr);
 		}
 	for (uint32_t i = 0; i < config->public_address_count; i++) {
-		address_add(&c->virtual_addresses, &config->public_addresses[i].address);
+		address_add(
+		    &c->virtual_addresses, &config->public_addresses[i].address);
 		address_add(&c->public_addresses, &config->public_addresses[i].address);
 	}
 	for (uint32_t i = 0; i < config->static_nat_count; i++) {
-		address_add(&c->virtual_addresses, &config->static_nats[i].public_address);
-		address_add(&c->public_addresses, &config->static_nats[i].public_address);
+		address_add(
+		    &c->virtual_addresses, &config->static_nats[i].public_address);
+		address_add(
+		    &c->public_addresses, &config->static_nats[i].public_address);
 	}
 	for (uint32_t i = 0; i < config->port_forward_count; i++)
-		address_add(&c->virtual_addresses, &config->port_forwards[i].public_address);
+		address_add(
+		    &c->virtual_addresses, &config->port_forwards[i].public_address);
 	for (uint32_t i = 0; i < config->balancer_count; i++)
 		for (uint32_t b = 0; b < config->balancers[i].bind_count; b++)
 			address_add(

@@ -20,8 +20,9 @@ struct nat_compiler {
 	struct nat_text text;
 	struct nat_counter *counters; /* owned */
 	uint32_t counter_count, counter_capacity;
-	struct nat_addresses virtual_addresses; /* everything that moves with the role */
-	struct nat_addresses public_addresses;  /* of those, what the firewall closes */
+	struct nat_addresses
+	    virtual_addresses;                 /* everything that moves with the role */
+	struct nat_addresses public_addresses; /* of those, what the firewall closes */
 };
 
 /* The name of a counter, which exists from now on; valid until the next call. */

@@ -32,8 +32,9 @@ address_set(struct nat_compiler *c, const char *name, uint8_t family,
 	nat_text_add(&c->text, "%s\t}\n", listed > 0 ? " }\n" : "");
 }
 
-/* The prefixes of all networks. Equal or nested ones are the configuration's error, which
- * the kernel would name "conflicting intervals"; auto-merge takes them as they are. */
+/* The prefixes of all networks. Equal or nested ones are the configuration's error,
+ * which the kernel would name "conflicting intervals"; auto-merge takes them as they
+ * are. */
 static void
 inside_set(struct nat_compiler *c, uint8_t family)
 {
@@ -66,7 +67,8 @@ sync_set(struct nat_compiler *c, uint8_t family)
 
 	for (uint32_t n = 0; n < TD_NODES; n++)
 		for (uint32_t l = 0; l < TD_SYNC_LINKS_MAX; l++) {
-			const struct td_addr *addr = &c->config->nodes[n].sync_address[l];
+			const struct td_addr *addr =
+			    &c->config->nodes[n].sync_address[l];
 
 			if (addr->family == family)
 				list[addresses.count++] = *addr;
@@ -85,8 +87,8 @@ nat_compile_sets(struct nat_compiler *c)
 	}
 }
 
-/* The public members' devices: the parent and the virtual MAC device on it. A device name
- * that does not fit is numbered by the kernel and cannot be known here. */
+/* The public members' devices: the parent and the virtual MAC device on it. A device
+ * name that does not fit is numbered by the kernel and cannot be known here. */
 static bool
 public_devices(struct nat_compiler *c)
 {
@@ -100,10 +102,10 @@ public_devices(struct nat_compiler *c)
 
 		if (!interface->is_public)
 			continue;
-		nat_text_add(&c->text, "%s\"%s\"", listed++ > 0 ? ", " : "\t\tiifname { ",
+		nat_text_add(&c->text, "%s\"%s\"",
+		    listed++ > 0 ? ", " : "\t\tiifname { ", interface->name);
+		len = snprintf(device, sizeof(device), "td%u-%s", interface->vrid,
 		    interface->name);
-		len = snprintf(
-		    device, sizeof(device), "td%u-%s", interface->vrid, interface->name);
 		if (interface->virtual_mac && len < TD_IFNAME_MAX)
 			nat_text_add(&c->text, ", \"%s\"", device);
 	}
@@ -117,7 +119,8 @@ guard_spoofed(struct nat_compiler *c)
 		if (nat_has_inside(c->config, nat_family[f]) && public_devices(c))
 			nat_text_add(&c->text,
 			    " } %s saddr @inside%c counter name %s drop\n",
-			    nat_ip(nat_family[f]), nat_family[f] == TD_AF_INET ? '4' : '6',
+			    nat_ip(nat_family[f]),
+			    nat_family[f] == TD_AF_INET ? '4' : '6',
 			    drop_counter(c, NAT_DROP_SPOOFED));
 }
 
@@ -138,18 +141,19 @@ guard_balancer(struct nat_compiler *c, uint32_t index)
 		bool everyone = false;
 
 		for (uint32_t i = 0; i < balancer->source_count; i++)
-			everyone = everyone ||
-			    (balancer->sources[i].addr.family == family &&
-				balancer->sources[i].len == 0);
+			everyone =
+			    everyone || (balancer->sources[i].addr.family == family &&
+					    balancer->sources[i].len == 0);
 		if (everyone)
 			continue;
 		nat_text_add(&c->text, "\t\t%s daddr %s ", nat_ip(family),
 		    td_addr_format(&bind->addr, buf));
 		nat_match_protocol(&c->text, family, balancer->protocol, port);
-		if (nat_match_possible(family, balancer->sources, balancer->source_count)) {
+		if (nat_match_possible(
+			family, balancer->sources, balancer->source_count)) {
 			nat_text_add(&c->text, "%s saddr != { ", nat_ip(family));
-			nat_list_prefixes(
-			    &c->text, family, balancer->sources, balancer->source_count);
+			nat_list_prefixes(&c->text, family, balancer->sources,
+			    balancer->source_count);
 			nat_text_add(&c->text, " } ");
 		}
 		nat_text_add(&c->text, "counter name %s drop\n",
@@ -194,15 +198,15 @@ guard_ingress(struct nat_compiler *c, uint8_t family)
 
 		if (addr->family != family || has_ingress_list(config, addr))
 			continue;
-		nat_text_add(&c->text, "\t\t%s daddr @public%c goto ingress_closed\n", ip,
-		    family == TD_AF_INET ? '4' : '6');
+		nat_text_add(&c->text, "\t\t%s daddr @public%c goto ingress_closed\n",
+		    ip, family == TD_AF_INET ? '4' : '6');
 		return;
 	}
 }
 
 /*
- * guard sees every packet right after conntrack and before any translation. What leaves it
- * is either part of a known flow, or new and allowed to its address.
+ * guard sees every packet right after conntrack and before any translation. What leaves
+ * it is either part of a known flow, or new and allowed to its address.
  */
 void
 nat_compile_guard(struct nat_compiler *c)
@@ -244,7 +248,8 @@ nat_compile_guard(struct nat_compiler *c)
 	nat_text_add(&c->text,
 	    "\t\tmeta l4proto tcp ct event set assured,destroy\n"
 	    "\t\tmeta l4proto udp ct event set reply,assured,destroy\n");
-	nat_text_add(&c->text, "\t\tmeta mark & 0x%08x == 0x%08x counter name %s drop\n",
+	nat_text_add(&c->text,
+	    "\t\tmeta mark & 0x%08x == 0x%08x counter name %s drop\n",
 	    TD_MARK_SERVER_MASK, TD_MARK_SERVER_DROP,
 	    drop_counter(c, NAT_DROP_NO_SERVER));
 	for (uint32_t b = 0; b < c->config->balancer_count; b++)
@@ -271,16 +276,18 @@ echo_accept(struct nat_compiler *c, uint8_t family)
 }
 
 static void
-firewall_rule(struct nat_compiler *c, uint8_t family, const struct td_firewall_rule *rule,
-    enum nat_counter_kind kind, uint32_t index, uint32_t sub, const char *verdict)
+firewall_rule(struct nat_compiler *c, uint8_t family,
+    const struct td_firewall_rule *rule, enum nat_counter_kind kind, uint32_t index,
+    uint32_t sub, const char *verdict)
 {
 	/* An address family in which one of the lists is empty has no such rule. */
 	if (!nat_match_possible(family, rule->sources, rule->source_count) ||
 	    !nat_match_possible(family, rule->destinations, rule->destination_count))
 		return;
-	nat_text_add(&c->text, "\t\tmeta nfproto %s ",
-	    family == TD_AF_INET ? "ipv4" : "ipv6");
-	nat_match_prefixes(&c->text, family, "saddr", rule->sources, rule->source_count);
+	nat_text_add(
+	    &c->text, "\t\tmeta nfproto %s ", family == TD_AF_INET ? "ipv4" : "ipv6");
+	nat_match_prefixes(
+	    &c->text, family, "saddr", rule->sources, rule->source_count);
 	nat_match_prefixes(
 	    &c->text, family, "daddr", rule->destinations, rule->destination_count);
 	nat_match_protocol(&c->text, family, rule->protocol, rule->ports);
@@ -288,8 +295,8 @@ firewall_rule(struct nat_compiler *c, uint8_t family, const struct td_firewall_r
 	    verdict);
 }
 
-/* Per public address: the rules, then nothing. They are judged before the translation, so
- * they name the public address's ports, for hairpin clients too. */
+/* Per public address: the rules, then nothing. They are judged before the translation,
+ * so they name the public address's ports, for hairpin clients too. */
 void
 nat_compile_ingress(struct nat_compiler *c)
 {
@@ -326,8 +333,8 @@ nat_compile_ingress(struct nat_compiler *c)
 	    drop_counter(c, NAT_DROP_INGRESS));
 }
 
-/* What reaches the router itself. Its own addresses are the operator's business; a virtual
- * address answers echo and neighbour discovery and nothing else. */
+/* What reaches the router itself. Its own addresses are the operator's business; a
+ * virtual address answers echo and neighbour discovery and nothing else. */
 void
 nat_compile_input(struct nat_compiler *c)
 {
@@ -386,8 +393,8 @@ forward_network(struct nat_compiler *c, uint32_t index, uint8_t family)
 }
 
 /*
- * Established, then what the guard let through to be translated, then each network's own
- * policy. One network never reaches into another one, nor to the sync link.
+ * Established, then what the guard let through to be translated, then each network's
+ * own policy. One network never reaches into another one, nor to the sync link.
  */
 void
 nat_compile_forwarding(struct nat_compiler *c)
@@ -397,7 +404,8 @@ nat_compile_forwarding(struct nat_compiler *c)
 	    "\t\ttype filter hook forward priority filter; policy drop;\n"
 	    "\t\ttcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu\n");
 	if (c->slots->server_count > 0)
-		nat_text_add(&c->text, "\t\tct mark & 0x%08x != 0 jump server_traffic\n",
+		nat_text_add(&c->text,
+		    "\t\tct mark & 0x%08x != 0 jump server_traffic\n",
 		    TD_MARK_SERVER_MASK);
 	nat_text_add(&c->text, "\t\tct state established,related accept\n");
 	for (unsigned f = 0; f < NAT_FAMILIES; f++)

@@ -18,11 +18,12 @@ network_of(const struct td_prefix *prefix)
 	struct td_prefix n = *prefix;
 
 	for (uint32_t bit = n.len; bit < sizeof(n.addr.bytes) * 8; bit++)
-		n.addr.bytes[bit / 8] &= (uint8_t)~(0x80U >> bit % 8);
+		n.addr.bytes[bit / 8] &= (uint8_t) ~(0x80U >> bit % 8);
 	return n;
 }
 
-/* Is the prefix at `index` inside another one of the list? Of equal ones the first stays. */
+/* Is the prefix at `index` inside another one of the list? Of equal ones the first
+ * stays. */
 static bool
 covered(const struct td_prefix *prefixes, uint32_t count, uint32_t index)
 {
@@ -42,8 +43,8 @@ covered(const struct td_prefix *prefixes, uint32_t count, uint32_t index)
 }
 
 uint32_t
-nat_list_prefixes(struct nat_text *text, uint8_t family, const struct td_prefix *prefixes,
-    uint32_t count)
+nat_list_prefixes(struct nat_text *text, uint8_t family,
+    const struct td_prefix *prefixes, uint32_t count)
 {
 	uint32_t listed = 0;
 	char buf[TD_ADDR_STRLEN];
@@ -94,8 +95,8 @@ nat_match_protocol(struct nat_text *text, uint8_t family, enum td_protocol proto
 {
 	switch (protocol) {
 	case TD_PROTO_ICMP:
-		nat_text_add(
-		    text, "meta l4proto %s ", family == TD_AF_INET ? "icmp" : "ipv6-icmp");
+		nat_text_add(text, "meta l4proto %s ",
+		    family == TD_AF_INET ? "icmp" : "ipv6-icmp");
 		return;
 	case TD_PROTO_TCP:
 		nat_text_add(text, "meta l4proto tcp ");

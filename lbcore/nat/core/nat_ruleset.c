@@ -34,11 +34,13 @@ nat_drop_name(enum nat_drop drop)
 void
 nat_ruleset_comment(uint64_t digest, char ret_comment[NAT_COMMENT_MAX])
 {
-	snprintf(ret_comment, NAT_COMMENT_MAX, "model %016llx", (unsigned long long)digest);
+	snprintf(
+	    ret_comment, NAT_COMMENT_MAX, "model %016llx", (unsigned long long)digest);
 }
 
-/* Names are made of indices, not of the model's names: those may hold what nftables does
- * not take. A server's are made of its slot, which outlives changes of the order. */
+/* Names are made of indices, not of the model's names: those may hold what nftables
+ * does not take. A server's are made of its slot, which outlives changes of the order.
+ */
 static void
 counter_name(const struct nat_compiler *c, enum nat_counter_kind kind, uint32_t index,
     uint32_t sub, char name[NAT_COUNTER_NAME_MAX])
@@ -100,7 +102,8 @@ nat_counter(
 		if (i > NAT_DROP_COUNT && c->counter_count - i >= NAT_COUNTER_RECENT)
 			i = NAT_DROP_COUNT;
 		counter = &c->counters[i - 1];
-		if (counter->kind == kind && counter->index == index && counter->sub == sub)
+		if (counter->kind == kind && counter->index == index &&
+		    counter->sub == sub)
 			return counter->name;
 	}
 	if (c->counter_count == NAT_COUNTERS_MAX) {
@@ -108,7 +111,8 @@ nat_counter(
 		return "";
 	}
 	if (c->counter_count == c->counter_capacity) {
-		uint32_t capacity = c->counter_capacity == 0 ? 64 : c->counter_capacity * 2;
+		uint32_t capacity =
+		    c->counter_capacity == 0 ? 64 : c->counter_capacity * 2;
 
 		counter = realloc(c->counters, capacity * sizeof(*counter));
 		if (counter == NULL) {
@@ -154,8 +158,9 @@ nat_ruleset_compile(struct nat_ruleset *ret_ruleset, const struct td_config *con
 	for (uint32_t i = 0; i < NAT_DROP_COUNT; i++)
 		nat_counter(&c, NAT_COUNT_DROP, i, 0);
 	/* "add" first, so that "delete" has something to delete; one transaction. */
-	nat_text_add(&c.text, "add table inet %s\ndelete table inet %s\ntable inet %s {\n",
-	    NAT_TABLE, NAT_TABLE, NAT_TABLE);
+	nat_text_add(&c.text,
+	    "add table inet %s\ndelete table inet %s\ntable inet %s {\n", NAT_TABLE,
+	    NAT_TABLE, NAT_TABLE);
 	nat_compile_sets(&c);
 	nat_compile_guard(&c);
 	nat_compile_ingress(&c);

@@ -3,8 +3,8 @@
  *
  * One table `inet tandem` holds everything: source NAT, static NAT, port forwarding,
  * hairpin, ingress firewall per public address, egress policy per network and the
- * balancer's servers. The text replaces whatever stood there before, in one transaction.
- * docs/nat.md explains the chains and why they stand in this order.
+ * balancer's servers. The text replaces whatever stood there before, in one
+ * transaction. docs/nat.md explains the chains and why they stand in this order.
  *
  * Source   reference semantics S4-S8, L7, L10 in docs/nat.md.
  * Pure     the same model gives the same bytes on both nodes, whatever `self` is.
@@ -43,14 +43,14 @@ enum nat_counter_kind {
 
 /* Why a packet was dropped that no rule of the model names. */
 enum nat_drop {
-	NAT_DROP_INVALID,    /* conntrack cannot place it */
-	NAT_DROP_MIDSTREAM,  /* TCP to a virtual address, no SYN, no entry */
-	NAT_DROP_NO_SERVER,  /* the scheduler had no server */
-	NAT_DROP_LOST_MARK,  /* marked for a server that the table does not know */
-	NAT_DROP_UNSERVED,   /* to a virtual address, nothing configured there */
-	NAT_DROP_INGRESS,    /* to a public address that the model does not open at all */
-	NAT_DROP_SPOOFED,    /* an inside source from the public side */
-	NAT_DROP_FORWARD,    /* not from a network of the model, not translated */
+	NAT_DROP_INVALID,   /* conntrack cannot place it */
+	NAT_DROP_MIDSTREAM, /* TCP to a virtual address, no SYN, no entry */
+	NAT_DROP_NO_SERVER, /* the scheduler had no server */
+	NAT_DROP_LOST_MARK, /* marked for a server that the table does not know */
+	NAT_DROP_UNSERVED,  /* to a virtual address, nothing configured there */
+	NAT_DROP_INGRESS, /* to a public address that the model does not open at all */
+	NAT_DROP_SPOOFED, /* an inside source from the public side */
+	NAT_DROP_FORWARD, /* not from a network of the model, not translated */
 	NAT_DROP_COUNT
 };
 

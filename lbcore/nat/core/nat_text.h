@@ -1,8 +1,8 @@
 /*
  * nat_text.h - a growing, bounded string for rulesets.
  *
- * A failed append (memory, or NAT_TEXT_BYTES_MAX reached) is remembered, so that a ruleset
- * is written in order and checked once, like td_writer.
+ * A failed append (memory, or NAT_TEXT_BYTES_MAX reached) is remembered, so that a
+ * ruleset is written in order and checked once, like td_writer.
  */
 #ifndef TANDEM_LBCORE_NAT_TEXT_H
 #define TANDEM_LBCORE_NAT_TEXT_H

@@ -1,4 +1,5 @@
-/* nat_translate.c - the chains that translate: servers, forwards, static and source NAT. */
+/* nat_translate.c - the chains that translate: servers, forwards, static and source
+ * NAT. */
 #include <string.h>
 #include <tandem/mark.h>
 #include "lbcore/l4/core/l4_slots.h"
@@ -26,8 +27,9 @@ server_map(struct nat_compiler *c, const char *name, const char *type,
 		for (uint32_t s = 0; s < c->config->balancers[b].server_count; s++) {
 			uint16_t slot = l4_slot(c->slots, b, s);
 
-			nat_text_add(&c->text, "%s0x%08x : ",
-			    listed++ > 0 ? ", " : "\t\telements = { ", slot);
+			nat_text_add(&c->text,
+			    "%s0x%08x : ", listed++ > 0 ? ", " : "\t\telements = { ",
+			    slot);
 			if (kind == NAT_COUNT_SERVER_NEW)
 				nat_text_add(&c->text, "goto server_%u", slot);
 			else
@@ -38,10 +40,10 @@ server_map(struct nat_compiler *c, const char *name, const char *type,
 }
 
 /*
- * One chain per server: the slot goes into the conntrack mark, where it stays for the life
- * of the flow and travels to the peer, and the destination becomes the server. A chain and
- * not an element of a `dnat to mark map`, because only with constants can the other
- * owners' bits of the mark be left alone.
+ * One chain per server: the slot goes into the conntrack mark, where it stays for the
+ * life of the flow and travels to the peer, and the destination becomes the server. A
+ * chain and not an element of a `dnat to mark map`, because only with constants can the
+ * other owners' bits of the mark be left alone.
  */
 void
 nat_compile_servers(struct nat_compiler *c)
@@ -54,7 +56,8 @@ nat_compile_servers(struct nat_compiler *c)
 		const struct td_balancer *balancer = &c->config->balancers[b];
 
 		for (uint32_t s = 0; s < balancer->server_count; s++) {
-			const struct td_endpoint *endpoint = &balancer->servers[s].endpoint;
+			const struct td_endpoint *endpoint =
+			    &balancer->servers[s].endpoint;
 			uint16_t slot = l4_slot(c->slots, b, s);
 
 			nat_text_add(&c->text,
@@ -63,9 +66,11 @@ nat_compile_servers(struct nat_compiler *c)
 			    "\t\tcounter name %s\n",
 			    slot, ~TD_MARK_SERVER_MASK, slot,
 			    nat_counter(c, NAT_COUNT_SERVER_NEW, b, s));
-			nat_text_add(&c->text, "\t\tmeta l4proto %s dnat %s to %s\n\t}\n",
+			nat_text_add(&c->text,
+			    "\t\tmeta l4proto %s dnat %s to %s\n\t}\n",
 			    balancer->protocol == TD_PROTO_UDP ? "udp" : "tcp",
-			    nat_ip(endpoint->addr.family), td_endpoint_format(endpoint, buf));
+			    nat_ip(endpoint->addr.family),
+			    td_endpoint_format(endpoint, buf));
 		}
 	}
 	server_map(c, "server_chain", "verdict", NAT_COUNT_SERVER_NEW);
@@ -74,12 +79,13 @@ nat_compile_servers(struct nat_compiler *c)
 	nat_text_add(&c->text,
 	    "\tchain server_traffic {\n"
 	    "\t\tct direction original counter name ct mark & 0x%08x map @server_in\n"
-	    "\t\tct direction reply counter name ct mark & 0x%08x map @server_out\n\t}\n",
+	    "\t\tct direction reply counter name ct mark & 0x%08x map "
+	    "@server_out\n\t}\n",
 	    TD_MARK_SERVER_MASK, TD_MARK_SERVER_MASK);
 }
 
-/* `dnat to A:first-last` would let the kernel choose any port of the range; a moved range
- * is a map of its ports. An unmoved one needs no port at all. */
+/* `dnat to A:first-last` would let the kernel choose any port of the range; a moved
+ * range is a map of its ports. An unmoved one needs no port at all. */
 static void
 forward_target(struct nat_compiler *c, const struct td_port_forward *forward)
 {
@@ -98,8 +104,8 @@ forward_target(struct nat_compiler *c, const struct td_port_forward *forward)
 		    td_endpoint_format(&endpoint, buf));
 		return;
 	}
-	nat_text_add(&c->text, addr->family == TD_AF_INET ? "dnat ip to %s" :
-							    "dnat ip6 to [%s]",
+	nat_text_add(&c->text,
+	    addr->family == TD_AF_INET ? "dnat ip to %s" : "dnat ip6 to [%s]",
 	    td_addr_format(addr, buf));
 	nat_text_add(&c->text, " : th dport map { ");
 	for (uint32_t i = 0; from.first + i <= from.last; i++)
@@ -127,7 +133,8 @@ nat_compile_translate_in(struct nat_compiler *c)
 		const struct td_port_forward *forward = &config->port_forwards[i];
 		uint8_t family = forward->public_address.family;
 
-		if (!nat_match_possible(family, forward->sources, forward->source_count))
+		if (!nat_match_possible(
+			family, forward->sources, forward->source_count))
 			continue;
 		nat_text_add(&c->text, "\t\t%s daddr %s ", nat_ip(family),
 		    td_addr_format(&forward->public_address, buf));
@@ -169,8 +176,8 @@ hairpin(struct nat_compiler *c, const struct td_network *network, uint8_t family
 	nat_text_add(&c->text, "\n");
 }
 
-/* Only traffic that came in from somewhere is translated: a packet from an address of this
- * host is the router's own, and stays what it is on both nodes. */
+/* Only traffic that came in from somewhere is translated: a packet from an address of
+ * this host is the router's own, and stays what it is on both nodes. */
 void
 nat_compile_translate_out(struct nat_compiler *c)
 {
