@@ -111,6 +111,9 @@ function(td_test name)
     TD_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TD_BINARY_DIR="${CMAKE_BINARY_DIR}")
   target_link_libraries(${name} PRIVATE td_options ${T_LINK} PkgConfig::CMOCKA)
   add_test(NAME ${name} COMMAND ${name})
+  # the suite of tests/run that it belongs to: tests/unit/... or tests/sim/...
+  string(REGEX MATCH "tests/(unit|sim)/" suite "${T_UNPARSED_ARGUMENTS}")
+  set_tests_properties(${name} PROPERTIES LABELS "${CMAKE_MATCH_1}")
 endfunction()
 
 function(td_fuzz name source)

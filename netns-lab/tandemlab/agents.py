@@ -25,6 +25,7 @@ class Agent:
         self.host, self.mode = host, mode
         self.kind = options.get("kind", mode)
         self.events = []
+        self.ended = False  # nothing more will be read
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             in_ns(topology.ns(host), command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -38,6 +39,7 @@ class Agent:
                 self.events.append(json.loads(line))
                 self.changed.notify_all()
         with self.changed:
+            self.ended = True
             self.changed.notify_all()
 
     def _wait(self, event, already, seconds):
@@ -45,7 +47,7 @@ class Agent:
             return [e for e in self.events[already:] if e["event"] == event]
 
         with self.changed:
-            self.changed.wait_for(lambda: found() or self.process.poll() is not None, seconds)
+            self.changed.wait_for(lambda: found() or self.ended, seconds)
             hits = found()
         return hits[-1] if hits else None
 
@@ -75,7 +77,8 @@ class Agent:
         result = self._wait("result", 0, seconds)
         self.stop()
         if result is None:
-            raise LabError(f"agent {self.kind} ended without a result")
+            raise LabError(f"agent {self.kind} ended without a result "
+                           f"(exit {self.process.returncode})")
         return result
 
     def stop(self):
@@ -95,10 +98,10 @@ def wait_ready(agents, seconds=15):
 
 
 def wait_alive(agents, seconds):
-    """Until every session of every agent lives; False when the time is up."""
+    """Until every session that is not known dead lives; False when the time is up."""
     def all_alive():
         states = [agent.status() for agent in agents]
-        return all(state["alive"] == state["count"] for state in states)
+        return all(state["alive"] >= state.get("open", 1) for state in states)
 
     try:
         wait_for("all sessions alive", all_alive, seconds, 0.2)

@@ -3,15 +3,17 @@
 Both kinds offer the same verbs, so that faults, demo and benchmarks do not know which one
 they are hurting: start, stop, pids, switchover, is_active, roles.
 """
+import datetime
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import time
 
 from .agents import REPO
-from .host import (LabError, NS, end_processes, in_ns, pids_in, run, start_time, tree_of,
+from .host import (LabError, MS, NS, now_ns, end_processes, in_ns, pids_in, run, start_time, tree_of,
                    wait_for)
 from .topology import VIRTUAL_LAN, VIRTUAL_LAN6, VIRTUAL_WAN, VIRTUAL_WAN6
 
@@ -19,6 +21,8 @@ PRIORITY = {"r1": 150, "r2": 100}
 SYNC = {"r1": "10.255.0.1", "r2": "10.255.0.2"}
 PEER = {"r1": "r2", "r2": "r1"}
 PREFIX_DIR = os.environ.get("TANDEM_PREFIX", "/usr/local")
+ROLE_LINE = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+)Z .*?(\w+ -> (?:Active|Backup|Initialize)\b"
+                       r".*)")
 SERVICE_LAN_ADDRESS = VIRTUAL_LAN[0]
 
 
@@ -184,6 +188,14 @@ class TandemRouter(Router):
         except json.JSONDecodeError:
             return {}
 
+    def make_key(self):
+        """Makes the secret key of this instance, returns the public one."""
+        out = self.ctl("keygen")
+        key = re.search(r'[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}', out)
+        if key is None:
+            raise LabError(f"tandemctl keygen printed no key: {out.strip()}")
+        return key[0]
+
     def switchover(self):
         self.ctl("switchover")
 
@@ -192,12 +204,15 @@ class TandemRouter(Router):
         return '"in_sync": true' in text
 
     def roles(self):
+        """(instant, text) of each role change in the log, whose clock is the wall clock."""
         found = []
+        offset = time.time_ns() - now_ns()
         for line in self.log_text("tandemd").splitlines():
-            match = re.search(r"(\w+) -> (Active|Backup|Initialize)\b", line)
-            stamp = re.match(r"\s*\[?(\d+\.\d+)\]?", line)
-            if match and stamp:
-                found.append((int(float(stamp.group(1)) * NS), match.group(2)))
+            match = ROLE_LINE.match(line)
+            if match:
+                wall = datetime.datetime.fromisoformat(match[1]).replace(
+                    tzinfo=datetime.timezone.utc)
+                found.append((int(wall.timestamp() * 1000) * MS - offset, match[2]))
         return found
 
     def forget_state(self):

@@ -21,6 +21,7 @@ UDP_KINDS = {
 }
 BULK_RATE_KIB = 512
 BULK_SECONDS = 22
+HOLD_SECONDS = 3  # a fault lasts: longer than any takeover at the intervals of the lab
 SETTLE_SECONDS = 25  # TCP's own back-off after a blackout of a second ends well before
 
 
@@ -157,6 +158,7 @@ def run_fault(lab, fault, sessions=200, bulk=10, before_fault_s=None, recover=Tr
         begin = now_ns()
         before, after = fault.inject(lab, node)
         wait_fault_over(fault.name)
+        time.sleep(HOLD_SECONDS)
         if bulk:
             load.settle()
         else:
@@ -208,6 +210,8 @@ def judge(lab, fault, node, begin, before, after, recovered, found):
     }
     result["blackout_ms"] = statistics.median(
         [b["ms"] for kind, b in result["blackouts"].items() if kind.startswith("udp")])
+    result["stall_ms"] = max(
+        [b["stall_ms"] for kind, b in result["blackouts"].items() if kind.startswith("udp")])
     result["failures"] = failures(result)
     result["timeline"] = timeline(lab, result, found)
     return result
