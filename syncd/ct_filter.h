@@ -6,8 +6,6 @@
  * multicast, or the IPv4 broadcast. Virtual addresses are not own addresses and must
  * not be in the list.
  *
- *   local_count > CT_FILTER_ADDRESSES_MAX is refused by ct_filter_add.
- *
  * The same decision exists twice: as a socket filter in the kernel, so that such events
  * never fill the receive buffer, and as a predicate for dumps.
  */
@@ -18,7 +16,8 @@
 #include <stdint.h>
 #include <tandem/addr.h>
 
-#define CT_FILTER_ADDRESSES_MAX 128
+/* The program for twice as many is too long for the kernel's default optmem_max. */
+#define CT_FILTER_ADDRESSES_MAX 64
 #define CT_FILTER_PORTIDS_MAX 4
 #define CT_FILTER_PROGRAM_MAX 4096
 

@@ -20,6 +20,19 @@
 	(IP_CT_TCP_FLAG_WINDOW_SCALE | IP_CT_TCP_FLAG_SACK_PERM |                      \
 	    IP_CT_TCP_FLAG_CLOSE_INIT | IP_CT_TCP_FLAG_BE_LIBERAL)
 
+static bool
+is_icmp(uint8_t protocol)
+{
+	return protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+}
+
+static bool
+has_ports(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ||
+	       protocol == IPPROTO_UDPLITE || protocol == IPPROTO_GRE;
+}
+
 /* ---- decoding ---- */
 
 static bool
@@ -192,8 +205,11 @@ decode_tcp(const struct nlattr *nest, struct flow_record *flow)
 		if (!ok)
 			return false;
 	}
-	flow->tcp_flags[FLOW_ORIG] &= TCP_FLAGS_CARRIED;
-	flow->tcp_flags[FLOW_REPLY] &= TCP_FLAGS_CARRIED;
+	for (int dir = FLOW_ORIG; dir <= FLOW_REPLY; dir++) {
+		flow->tcp_flags[dir] &= TCP_FLAGS_CARRIED;
+		if (flow->tcp_wscale[dir] > FLOW_WSCALE_MAX)
+			flow->tcp_wscale[dir] = FLOW_WSCALE_MAX;
+	}
 	flow->present |= FLOW_HAS_TCP;
 	return true;
 }
@@ -361,6 +377,10 @@ ct_decode(const struct nlmsghdr *nlh, struct flow_record *ret_flow,
 	 * tracked. */
 	if (flow.key.protocol == 0)
 		return CT_DROP_NO_TUPLE;
+	if (!is_icmp(flow.key.protocol) && !has_ports(flow.key.protocol)) {
+		flow.key.orig.src_port = flow.key.orig.dst_port = 0;
+		flow.reply.src_port = flow.reply.dst_port = 0;
+	}
 	/* Their state is more than a tuple, and is not carried. */
 	if (flow.key.protocol == IPPROTO_SCTP || flow.key.protocol == IPPROTO_DCCP)
 		return CT_DROP_PROTOCOL;
@@ -410,13 +430,6 @@ finish(const struct nlmsghdr *nlh)
 	return NLMSG_ALIGN(nlh->nlmsg_len);
 }
 
-static bool
-has_ports(uint8_t protocol)
-{
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ||
-	       protocol == IPPROTO_UDPLITE || protocol == IPPROTO_GRE;
-}
-
 static void
 put_icmp(struct nlmsghdr *nlh, uint8_t protocol, const struct flow_tuple *tuple)
 {
@@ -444,7 +457,7 @@ put_tuple(struct nlmsghdr *nlh, uint16_t type, const struct flow_key *key,
 	mnl_attr_nest_end(nlh, inner);
 	inner = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
 	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, key->protocol);
-	if (key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6) {
+	if (is_icmp(key->protocol)) {
 		put_icmp(nlh, key->protocol, tuple);
 	} else if (has_ports(key->protocol)) {
 		mnl_attr_put_u16(nlh, CTA_PROTO_SRC_PORT, htons(tuple->src_port));
@@ -467,13 +480,12 @@ put_manip(struct nlmsghdr *nlh, uint16_t type, const struct flow_key *key,
     const uint8_t addr[16], uint16_t port)
 {
 	bool v6 = key->family == TD_AF_INET6;
-	bool icmp = key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6;
 	size_t len = v6 ? 16 : 4;
 	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
 
 	mnl_attr_put(nlh, v6 ? CTA_NAT_V6_MINIP : CTA_NAT_V4_MINIP, len, addr);
 	mnl_attr_put(nlh, v6 ? CTA_NAT_V6_MAXIP : CTA_NAT_V4_MAXIP, len, addr);
-	if (icmp || has_ports(key->protocol)) {
+	if (is_icmp(key->protocol) || has_ports(key->protocol)) {
 		struct nlattr *inner = mnl_attr_nest_start(nlh, CTA_NAT_PROTO);
 
 		mnl_attr_put_u16(nlh, CTA_PROTONAT_PORT_MIN, htons(port));
@@ -492,7 +504,7 @@ static void
 put_nat(struct nlmsghdr *nlh, const struct flow_record *flow)
 {
 	const struct flow_key *key = &flow->key;
-	bool icmp = key->protocol == IPPROTO_ICMP || key->protocol == IPPROTO_ICMPV6;
+	bool icmp = is_icmp(key->protocol);
 
 	if (!flow_has_src_nat(flow) && !flow_has_dst_nat(flow))
 		return;
