@@ -22,8 +22,9 @@ def default_prefix():
 class Lab:
     """A running lab. Use as a context manager to leave nothing behind."""
 
-    def __init__(self, prefix, classic=False, adverts_none=False, advert_ms=100):
-        self.prefix, self.classic = prefix, classic
+    def __init__(self, prefix, classic=False, adverts_none=False, advert_ms=100, edit=None):
+        """`edit` is a function on the text of the configuration, for tests of a variant."""
+        self.prefix, self.classic, self.edit = prefix, classic, edit
         self.advert_ms = advert_ms
         self.adverts_none = adverts_none
         self.run_dir = os.path.join(STATE_ROOT, prefix)
@@ -74,6 +75,8 @@ class Lab:
             text = text.replace("adverts: multicast ", "adverts: none      ", 1)
         text = text.replace("advertisement_interval: 100ms",
                             f"advertisement_interval: {self.advert_ms}ms")
+        if self.edit:
+            text = self.edit(text)
         with open(os.path.join(self.run_dir, "pair.yaml"), "w", encoding="utf-8") as f:
             f.write(text)
 

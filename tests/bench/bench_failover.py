@@ -71,6 +71,7 @@ def main():
     print(f"{'fault':<16}" + "".join(f"{stack:>34}" for stack in stacks))
     for name in names:
         print(f"{name:<16}" + "".join(f"{cell(runs[name, stack]):>34}" for stack in stacks))
+    os.makedirs("build/bench", exist_ok=True)
     with open("build/bench/failover.json", "w", encoding="utf-8") as f:
         json.dump({f"{n} {s}": r for (n, s), r in runs.items()}, f, indent=1)
     print()
