@@ -31,6 +31,11 @@ if(TANDEM_SANITIZE)
   target_link_options(td_options INTERFACE -fsanitize=address,undefined)
 endif()
 
+if(TANDEM_FUZZ)
+  # Without coverage in the libraries the fuzzer is blind to the code under test.
+  target_compile_options(td_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 # NDEBUG would remove nothing of ours (td_assert is always on), but it must not differ
 # between our builds.
 string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")

@@ -367,14 +367,16 @@ ct_decode(const struct nlmsghdr *nlh, struct flow_record *ret_flow,
 	memset(&flow, 0, sizeof(flow));
 	memset(&facts, 0, sizeof(facts));
 	flow.key.family = nfg->nfgen_family;
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg))
+	/* Not mnl_attr_for_each: it trusts padding behind the message's length. */
+	mnl_attr_for_each_payload(
+	    (const void *)(nfg + 1), mnl_nlmsg_get_payload_len(nlh) - sizeof(*nfg))
 	{
 		drop = decode_attribute(attr, &flow, &facts);
 		if (drop != CT_OK)
 			return drop;
 	}
-	/* A message without the attribute leaves 0, which is no protocol that is
-	 * tracked. */
+	/* A message without the attribute leaves 0, which is no protocol that
+	 * is tracked. */
 	if (flow.key.protocol == 0)
 		return CT_DROP_NO_TUPLE;
 	if (!is_icmp(flow.key.protocol) && !has_ports(flow.key.protocol)) {
@@ -496,9 +498,10 @@ put_manip(struct nlmsghdr *nlh, uint16_t type, const struct flow_key *key,
 }
 
 /*
- * Both manips are pinned, also the one that changes nothing: left to itself, the kernel
- * answers a clash by silently taking another port. The id of an ICMP query counts as
- * its source port in either manip, and DST is carried out first.
+ * Both manips are pinned, also the one that changes nothing: left to itself,
+ * the kernel answers a clash by silently taking another port. The id of an ICMP
+ * query counts as its source port in either manip, and DST is carried out
+ * first.
  */
 static void
 put_nat(struct nlmsghdr *nlh, const struct flow_record *flow)
@@ -523,9 +526,10 @@ put_tcp_flags(struct nlmsghdr *nlh, uint16_t type, uint8_t flags, uint8_t mask)
 }
 
 /*
- * Sequence numbers are not carried. BE_LIBERAL keeps packets from being judged by a
- * window that the entry has not learned yet. A TCP flow whose state was never told, but
- * which is assured, is established; without window scales it stays liberal for good.
+ * Sequence numbers are not carried. BE_LIBERAL keeps packets from being judged
+ * by a window that the entry has not learned yet. A TCP flow whose state was
+ * never told, but which is assured, is established; without window scales it
+ * stays liberal for good.
  */
 static void
 put_tcp(struct nlmsghdr *nlh, const struct flow_record *flow)

@@ -359,6 +359,8 @@ test_damaged_messages(void **state)
 	struct flow_record flow = full_flow(TD_AF_INET6, IPPROTO_TCP), got;
 	struct ct_facts facts;
 	size_t len = ct_encode_create(whole, 1, &flow, 60);
+	struct message m;
+	struct nlmsghdr *exact;
 	unsigned good_count = 0;
 
 	(void)state;
@@ -372,6 +374,17 @@ test_damaged_messages(void **state)
 		free(nlh);
 	}
 	assert_in_range(good_count, 1, len - 1);
+	/* The last attribute claims the padding that is not there any more. */
+	good(&m);
+	mnl_attr_put(m.nlh, CTA_MARK, 5, "mark");
+	exact = malloc(m.nlh->nlmsg_len - 3);
+	assert_non_null(exact);
+	memcpy(exact, m.nlh, m.nlh->nlmsg_len - 3);
+	exact->nlmsg_len = m.nlh->nlmsg_len - 3;
+	((struct nlattr *)((uint8_t *)exact + exact->nlmsg_len - 9))->nla_len = 12;
+	assert_int_equal(ct_decode(exact, &got, &facts), CT_OK);
+	assert_int_equal(got.present & FLOW_HAS_MARK, 0);
+	free(exact);
 	for (size_t at = MNL_NLMSG_HDRLEN; at < len; at++) {
 		struct nlmsghdr *nlh = malloc(len);
 
