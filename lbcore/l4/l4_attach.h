@@ -2,8 +2,7 @@
  * l4_attach.h - the scheduler on a device: tc ingress, preference 2, behind the fence.
  *
  * Rights   CAP_NET_ADMIN and a descriptor of the program.
- * Errors   negative errno. Attaching again replaces; detaching what is not there is
- * fine.
+ * Errors   negative errno. Attaching again replaces; detaching nothing is fine.
  */
 #ifndef TANDEM_LBCORE_L4_ATTACH_H
 #define TANDEM_LBCORE_L4_ATTACH_H

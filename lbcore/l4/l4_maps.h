@@ -2,10 +2,12 @@
  * l4_maps.h - what lbd writes for the scheduler: services, their tables, the binds.
  *
  * Order    the ruleset that knows a server stands before l4_maps_apply makes it
- * choosable: the caller applies rules first. A bind that goes is deleted before its
- * service is given to another balancer. Memory   l4_maps borrows the descriptors;
- * configuration and slots are borrowed during a call. Errors   negative errno. -E2BIG:
- * more balancers or binds than the maps hold; nothing was changed then.
+ *          choosable: the caller applies rules first. A bind that goes is deleted
+ *          before its service is given to another balancer.
+ * Memory   l4_maps borrows the descriptors for its life; configuration and slots are
+ *          borrowed during a call.
+ * Errors   negative errno. -E2BIG: more balancers or binds than the maps hold; nothing
+ *          was changed then.
  */
 #ifndef TANDEM_LBCORE_L4_MAPS_H
 #define TANDEM_LBCORE_L4_MAPS_H

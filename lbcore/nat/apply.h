@@ -2,12 +2,13 @@
  * apply.h - the compiled ruleset into the kernel, and its counters out of it.
  *
  * Source   nf_tables: a batch replaces the table as a whole or not at all, so a packet
- * is judged by the old rules or the new ones, and conntrack entries are untouched. Same
- * a table whose comment carries the ruleset's digest is left as it is; counters go on,
- * also across a restart of the process. Drift    nat_apply_fd is readable when somebody
- * changed nftables; nat_apply_drift says whether it was our table. Rights
- * CAP_NET_ADMIN, in the network namespace of the caller. Errors   negative errno;
- * nat_apply_error then holds the kernel's or libnftables' words.
+ *          is judged by the old rules or the new ones; conntrack is not touched.
+ * Same     a table whose comment carries the ruleset's digest is left as it is;
+ *          counters go on, also across a restart of the process.
+ * Drift    nat_apply_fd is readable when somebody changed nftables; nat_apply_drift
+ *          says whether it was our table.
+ * Rights   CAP_NET_ADMIN, in the network namespace of the caller.
+ * Errors   negative errno; nat_apply_error then holds the kernel's words.
  */
 #ifndef TANDEM_LBCORE_NAT_APPLY_H
 #define TANDEM_LBCORE_NAT_APPLY_H

@@ -36,6 +36,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, LB_BINDS_MAX);
 	__type(key, struct lb_bind_key);
 	__type(value, struct lb_bind);

@@ -2,9 +2,9 @@
  * lb_maps.h - the memory shared by the scheduler program (lb.bpf.c) and lbd.
  *
  *   lb-binds     hash    struct lb_bind_key -> struct lb_bind: address, protocol and
- * port that are balanced, and the service behind them lb-services  array, memory-mapped
- * by lbd: struct lb_service lb-counters  per-CPU array of LB_COUNTER_COUNT 64-bit
- * counters
+ *                        port that are balanced, and the service behind them
+ *   lb-services  array   struct lb_service, memory-mapped by lbd
+ *   lb-counters  array   per CPU, LB_COUNTER_COUNT 64-bit counters
  *
  * A service holds two tables. lbd writes the one that is not in use and then stores its
  * number into `active`; the program reads `active` once per packet. The table holds
@@ -16,8 +16,8 @@
 
 #include <linux/types.h>
 
-#define LB_BINDS_MAX 1024
-#define LB_SERVICES_MAX 64
+#define LB_BINDS_MAX 4096
+#define LB_SERVICES_MAX 256
 #define LB_TABLE_MAX 4093 /* a prime, as Maglev wants it */
 
 struct lb_bind_key {
