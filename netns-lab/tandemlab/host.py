@@ -38,7 +38,8 @@ def run(command, text=None, check=True):
 def in_ns(namespace, command):
     """The command line that runs `command` in a namespace.
 
-    nsenter and not `ip netns exec`: that one remounts /sys and hides pinned BPF objects.
+    nsenter and not `ip netns exec` or `ip -n`: those remount /sys, which hides pinned BPF
+    objects and fails where / is not a mount point (a plain chroot).
     """
     return ["nsenter", f"--net=/run/netns/{namespace}", "--", *command]
 

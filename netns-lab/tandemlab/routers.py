@@ -136,8 +136,8 @@ class ClassicRouter(Router):
         for address, interface in ([(a, "wan0") for a in VIRTUAL_WAN] +
                                    [(a, "lan0") for a in VIRTUAL_LAN]):
             if self.topology.holds(self.node, address):
-                run(["ip", "-n", self.namespace, "address", "del", f"{address}/24", "dev",
-                     interface], check=False)
+                run(in_ns(self.namespace, ["ip", "address", "del", f"{address}/24", "dev",
+                                           interface]), check=False)
 
     def switchover(self):
         raise LabError("the classic stack has no switchover: use graceful-stop")

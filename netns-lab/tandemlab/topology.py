@@ -42,9 +42,9 @@ CABLES = {
 }
 ROUTES = {
     "client": ["fd00:1:1::/64 via 2001:db8:1::1"],
-    "s1": ["default via 10.1.1.1", "default via fd00:1:1::1"],
-    "s2": ["default via 10.1.1.1", "default via fd00:1:1::1"],
-    "s3": ["default via 10.1.1.1", "default via fd00:1:1::1"],
+    "s1": ["0.0.0.0/0 via 10.1.1.1", "::/0 via fd00:1:1::1"],
+    "s2": ["0.0.0.0/0 via 10.1.1.1", "::/0 via fd00:1:1::1"],
+    "s3": ["0.0.0.0/0 via 10.1.1.1", "::/0 via fd00:1:1::1"],
 }
 VIRTUAL_WAN = ("203.0.113.1", "203.0.113.10", "203.0.113.11", "203.0.113.12")
 VIRTUAL_LAN = ("10.1.1.1",)
@@ -137,7 +137,7 @@ class Topology:
             "net/ipv6/conf/default/disable_ipv6": "1",
             "net/ipv6/conf/all/disable_ipv6": "1",
         })
-        run(["ip", "-n", switch, "-batch", "-"], "\n".join(lines) + "\n")
+        run(in_ns(switch, ["ip", "-batch", "-"]), "\n".join(lines) + "\n")
         run(in_ns(switch, ["nft", "-f", "-"]), CUT_TABLE)
 
     def _configure_host(self, host):
@@ -148,11 +148,8 @@ class Topology:
                 lines.append(f"address add {address} dev {network}0{nodad}")
             lines.append(f"link set {network}0 up")
         for route in ROUTES.get(host, []):
-            family = "-6 " if ":" in route else ""
-            lines.append(f"{family}route add {route}")
-        for line in lines:
-            family = ["-6"] if line.startswith("-6 ") else []
-            run(["ip", *family, "-n", self.ns(host), *line.removeprefix("-6 ").split()])
+            lines.append(f"route add {route}")
+        run(in_ns(self.ns(host), ["ip", "-batch", "-"]), "\n".join(lines) + "\n")
 
     # --- faults of cables ---------------------------------------------------------------
 
@@ -172,7 +169,7 @@ class Topology:
 
     def carrier(self, ports, up):
         state = "up" if up else "down"
-        run(["ip", "-n", self.ns("switch"), "-batch", "-"],
+        run(in_ns(self.ns("switch"), ["ip", "-batch", "-"]),
             "".join(f"link set {port} {state}\n" for port in ports))
 
     def heal(self):
@@ -190,6 +187,5 @@ class Topology:
         """Whether a host has the address on any interface."""
         if not os.path.exists(f"/run/netns/{self.ns(host)}"):
             return False
-        family = "-6" if ":" in address else "-4"
-        return f" {address}/" in run(["ip", family, "-o", "-n", self.ns(host), "address"],
+        return f" {address}/" in run(in_ns(self.ns(host), ["ip", "-o", "address"]),
                                      check=False)
