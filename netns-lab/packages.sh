@@ -12,12 +12,12 @@ packages_build=(
 
 # what the lab itself runs
 packages_lab=(
-	python3 iproute2 nftables procps util-linux conntrack
+	python3 iproute2 nftables procps util-linux conntrack netbase
 )
 
 # the peers of the comparison
 packages_bench=(
-	keepalived conntrackd
+	keepalived conntrackd netbase
 )
 
 # what the test suites need beyond that
