@@ -121,6 +121,8 @@ function(td_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${CMAKE_MATCH_1}")
 endfunction()
 
+add_custom_target(fuzzers)
+
 function(td_fuzz name source)
   add_executable(${name} ${CMAKE_SOURCE_DIR}/${source})
   set_target_properties(${name} PROPERTIES C_STANDARD 17 C_EXTENSIONS ON
@@ -129,4 +131,5 @@ function(td_fuzz name source)
   target_compile_definitions(${name} PRIVATE _GNU_SOURCE)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   target_link_libraries(${name} PRIVATE td_options ${ARGN})
+  add_dependencies(fuzzers ${name})
 endfunction()

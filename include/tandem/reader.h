@@ -62,7 +62,7 @@ read_be16(struct td_reader *rd)
 {
 	const uint8_t *p = read_take(rd, 2);
 
-	return p != NULL ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+	return p != NULL ? (uint16_t)((uint32_t)p[0] << 8 | p[1]) : 0;
 }
 
 static inline uint32_t
