@@ -57,8 +57,7 @@ class Lab:
                 self.routers[node] = ClassicRouter(self.topology, node, self.run_dir,
                                                    self.advert_ms / 1000)
             else:
-                self.routers[node] = TandemRouter(self.topology, node, self.run_dir,
-                                                  os.path.join(self.run_dir, "pair.yaml"))
+                self.routers[node] = TandemRouter(self.topology, node, self.run_dir)
 
     def _write_config(self):
         """docs/example.yaml with this pair's own keys, so that the example stays true."""
@@ -77,8 +76,9 @@ class Lab:
                             f"advertisement_interval: {self.advert_ms}ms")
         if self.edit:
             text = self.edit(text)
-        with open(os.path.join(self.run_dir, "pair.yaml"), "w", encoding="utf-8") as f:
-            f.write(text)
+        for router in self.routers.values():  # each machine has its own copy
+            with open(router.config, "w", encoding="utf-8") as f:
+                f.write(text)
 
     def __enter__(self):
         return self

@@ -165,9 +165,9 @@ class TandemRouter(Router):
 
     kind = "tandem"
 
-    def __init__(self, topology, node, run_dir, config):
+    def __init__(self, topology, node, run_dir):
         super().__init__(topology, node, run_dir)
-        self.config = config
+        self.config = os.path.join(self.run_dir, "pair.yaml")
         self.instance = self.namespace
         self.bin_dir = os.path.join(PREFIX_DIR, "bin")
         self.sbin_dir = os.path.join(PREFIX_DIR, "sbin")
