@@ -169,7 +169,6 @@ class TandemRouter(Router):
         super().__init__(topology, node, run_dir)
         self.config = os.path.join(self.run_dir, "pair.yaml")
         self.instance = self.namespace
-        self.bin_dir = os.path.join(PREFIX_DIR, "bin")
         self.sbin_dir = os.path.join(PREFIX_DIR, "sbin")
 
     def start(self):
@@ -178,7 +177,7 @@ class TandemRouter(Router):
         self.spawn("tandemd", command)
 
     def ctl(self, *arguments, check=True):
-        return run([os.path.join(self.bin_dir, "tandemctl"), "--instance", self.instance,
+        return run([os.path.join(self.sbin_dir, "tandemctl"), "--instance", self.instance,
                     *arguments], check=check)
 
     def status(self):
@@ -191,17 +190,18 @@ class TandemRouter(Router):
     def make_key(self):
         """Makes the secret key of this instance, returns the public one."""
         out = self.ctl("keygen")
-        key = re.search(r'[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}', out)
+        key = re.search(r'public_key: "(.{40})"', out)
         if key is None:
             raise LabError(f"tandemctl keygen printed no key: {out.strip()}")
-        return key[0]
+        return key[1]
 
     def switchover(self):
         self.ctl("switchover")
 
     def in_sync(self):
-        text = json.dumps(self.status())
-        return '"in_sync": true' in text
+        """This node holds the peer's whole state, and the peer this node's."""
+        sync = self.status().get("sync", {})
+        return all(sync.get(key) for key in ("connected", "have_state", "peer_has_state"))
 
     def roles(self):
         """(instant, text) of each role change in the log, whose clock is the wall clock."""
