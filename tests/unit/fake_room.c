@@ -1,0 +1,134 @@
+/*
+ * fake_room - stands in for any room: answers as a room does and misbehaves on request.
+ *
+ *   SIGUSR1                    hangs for good
+ *   SIGUSR2                    leaves with code 3
+ *   RUNDIR/refuse-ROOM exists  refuses the next configuration
+ *
+ * The vrrpd among them says that it is Active, the syncd carries peer calls nowhere.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/log.h"
+#include "common/room.h"
+
+struct fake {
+	struct room *room;
+	enum td_room self;
+	struct td_config *config;
+	unsigned fds;
+};
+
+static int
+on_config(void *context, struct td_config *config)
+{
+	struct fake *f = context;
+	char path[128];
+
+	snprintf(path, sizeof(path), TANDEM_RUNDIR "/%s/refuse-%s",
+	    room_instance(f->room), td_room_name(f->self));
+	if (f->config != NULL && access(path, F_OK) == 0) {
+		td_config_free(config);
+		return -ENOSPC;
+	}
+	td_config_free(f->config);
+	f->config = config;
+	log_info("fake", "generation=%llu", (unsigned long long)config->generation);
+	return 0;
+}
+
+static void
+on_fd(void *context, const char *name, int fd)
+{
+	struct fake *f = context;
+
+	f->fds++;
+	log_info("fake", "fd name=%s", name);
+	close(fd);
+}
+
+static void
+on_link_up(void *context, enum td_room peer)
+{
+	struct fake *f = context;
+	struct td_msg role = { .kind = TD_MSG_ROLE,
+		.role = { .role = TD_ROLE_ACTIVE, .term = 7, .reason = "fake" } };
+
+	if (f->self == TD_ROOM_VRRPD)
+		room_send(f->room, peer, &role);
+}
+
+static void
+on_message(void *context, enum td_room from, struct td_msg *msg)
+{
+	struct fake *f = context;
+
+	if (msg->kind == TD_MSG_REQUEST) {
+		room_reply(f->room, from, msg->request.id, 0, "done");
+	} else if (msg->kind == TD_MSG_PEER_CALL) {
+		msg->peer_call.answer = true;
+		msg->peer_call.status = -EHOSTUNREACH;
+		room_send(f->room, from, msg);
+	}
+}
+
+static void
+on_status(void *context, struct room_status *st)
+{
+	struct fake *f = context;
+
+	status_gauge(
+	    st, "tandem_fake_descriptors", f->fds, "room", td_room_name(f->self), NULL);
+}
+
+static void
+on_stop(void *context, bool orphan)
+{
+	struct fake *f = context;
+
+	log_info("fake", "stop orphan=%d", orphan);
+	room_exit(f->room, 0);
+}
+
+static void
+on_signal(void *context, int signo)
+{
+	(void)context;
+	if (signo == SIGUSR2)
+		exit(3);
+	for (;;)
+		pause();
+}
+
+static enum td_room
+self_from(const char *program)
+{
+	for (int room = TD_ROOM_VRRPD; room < TD_ROOM_COUNT; room++)
+		if (strstr(program, td_room_name((enum td_room)room)) != NULL)
+			return (enum td_room)room;
+	fprintf(stderr, "fake_room: call me by the name of a room\n");
+	exit(2);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct fake f = { .self = self_from(argv[0]) };
+	const struct room_callbacks callbacks = {
+		.config = on_config,
+		.fd = on_fd,
+		.link_up = on_link_up,
+		.message = on_message,
+		.status = on_status,
+		.stop = on_stop,
+	};
+
+	f.room = room_open(argc, argv, f.self, &callbacks, &f);
+	loop_signal_add(room_loop(f.room), SIGUSR1, on_signal, &f);
+	loop_signal_add(room_loop(f.room), SIGUSR2, on_signal, &f);
+	return room_run(f.room);
+}
