@@ -59,7 +59,9 @@ struct {
 
 /* The kernel's conntrack lookup; the options in their first form, which every kernel
  * that has the function takes. */
-struct nf_conn;
+struct nf_conn {
+}; /* a definition, though never looked into: libbpf wants the same kind as the kernel's
+    */
 struct bpf_ct_opts___tandem {
 	__s32 netns_id;
 	__s32 error;
@@ -219,6 +221,9 @@ choose(const struct packet *p, const struct lb_bind *bind)
 		at = lb_source_hash((const __u32 *)p->source) % len;
 	else
 		at = __sync_fetch_and_add(&service->cursor, 1) % len;
+	/* The compiler knows that a rest of `len` is below it; the verifier must see
+	 * it. */
+	asm volatile("" : "+r"(at));
 	if (at >= LB_TABLE_MAX)
 		return TD_MARK_SERVER_DROP;
 	return table->slot[at];
