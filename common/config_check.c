@@ -1,30 +1,520 @@
 #include "common/config_check.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <tandem/instant.h>
+#include "common/config_check_services.h"
+#include "common/duration.h"
 
-/* Says what is wrong; false, so that a check can return it. */
-__attribute__((format(printf, 3, 4))) static bool
-complain(struct config_complaint *ret, const char *reason, const char *key, ...)
+void
+check_at(struct check *c, const char *path, ...)
 {
 	va_list ap;
 
-	va_start(ap, key);
-	vsnprintf(ret->key, sizeof(ret->key), key, ap);
+	va_start(ap, path);
+	vsnprintf(c->path, sizeof(c->path), path, ap);
 	va_end(ap);
-	snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
+}
+
+bool
+check_wrong(struct check *c, const char *key, const char *reason, ...)
+{
+	va_list ap;
+
+	snprintf(c->complaint->key, sizeof(c->complaint->key), "%s%s%.40s", c->path,
+	    c->path[0] != '\0' && key[0] != '\0' ? "." : "", key);
+	va_start(ap, reason);
+	vsnprintf(c->complaint->reason, sizeof(c->complaint->reason), reason, ap);
+	va_end(ap);
 	return false;
+}
+
+bool
+check_range_ns(
+    struct check *c, const char *key, int64_t ns, int64_t min_ns, int64_t max_ns)
+{
+	char is[DURATION_STRLEN], min[DURATION_STRLEN], max[DURATION_STRLEN];
+
+	if (ns >= min_ns && ns <= max_ns)
+		return true;
+	return check_wrong(c, key, "%s is not in %s..%s",
+	    ns < 0 ? "a negative duration" : duration_format(ns, is),
+	    duration_format(min_ns, min), duration_format(max_ns, max));
+}
+
+bool
+check_range(
+    struct check *c, const char *key, uint32_t value, uint32_t min, uint32_t max)
+{
+	if (value >= min && value <= max)
+		return true;
+	return check_wrong(
+	    c, key, "%" PRIu32 " is not in %" PRIu32 "..%" PRIu32, value, min, max);
+}
+
+static bool
+is_alphanumeric(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9');
+}
+
+/* Names go into paths, nftables names, metric labels and log lines. */
+bool
+check_name(struct check *c, const char *key, const char *name)
+{
+	bool valid = is_alphanumeric(name[0]);
+
+	for (const char *at = name; *at != '\0'; at++)
+		valid = valid && (is_alphanumeric(*at) || strchr("._-", *at) != NULL);
+	return valid || check_wrong(c, key,
+			    "'%.40s' is no name: letters, digits and . _ - after a "
+			    "letter or digit",
+			    name);
+}
+
+static const char *
+why_no_host(const struct td_addr *addr)
+{
+	static const uint8_t zero[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
+	const uint8_t *b = addr->bytes;
+
+	if (addr->family == TD_AF_INET) {
+		if (b[0] == 0)
+			return "unspecified";
+		if (b[0] == 127)
+			return "a loopback address";
+		if (b[0] >= 224)
+			return b[0] < 240 ? "a multicast address" : "reserved";
+		return NULL;
+	}
+	if (memcmp(b, zero, 15) == 0 && b[15] <= 1)
+		return b[15] == 0 ? "unspecified" : "a loopback address";
+	if (b[0] == 0xff)
+		return "a multicast address";
+	if (memcmp(b, mapped, sizeof(mapped)) == 0)
+		return "an IPv4-mapped address";
+	return NULL;
+}
+
+bool
+check_host(struct check *c, const char *key, const struct td_addr *addr)
+{
+	const char *why = why_no_host(addr);
+	char text[TD_ADDR_STRLEN];
+
+	return why == NULL ||
+	       check_wrong(c, key, "%s is %s", td_addr_format(addr, text), why);
+}
+
+const struct td_interface *
+check_find_virtual(const struct td_config *config, const struct td_addr *addr)
+{
+	for (uint32_t i = 0; i < config->interface_count; i++)
+		for (uint32_t j = 0; j < config->interfaces[i].address_count; j++)
+			if (td_addr_equal(
+				&config->interfaces[i].addresses[j].addr, addr))
+				return &config->interfaces[i];
+	return NULL;
+}
+
+/* An address that a node has for itself. */
+static bool
+check_own(struct check *c, const char *key, const struct td_addr *addr)
+{
+	char text[TD_ADDR_STRLEN];
+	const struct td_interface *interface = check_find_virtual(c->config, addr);
+
+	if (!check_host(c, key, addr))
+		return false;
+	return interface == NULL ||
+	       check_wrong(c, key,
+		   "%s is a virtual address of %s; this one must be the node's own",
+		   td_addr_format(addr, text), interface->name);
+}
+
+/* ---- nodes ---- */
+
+static bool
+key_is_set(const uint8_t key[TD_KEY_BYTES])
+{
+	static const uint8_t zero[TD_KEY_BYTES];
+
+	return memcmp(key, zero, TD_KEY_BYTES) != 0;
+}
+
+static bool
+check_keys(struct check *c)
+{
+	static const char *const names[2] = { "public_key", "public_key_next" };
+	const struct td_node *nodes = c->config->nodes;
+
+	for (unsigned i = 0; i < 2 * TD_NODES; i++) {
+		const uint8_t *key = nodes[i / 2].public_key[i % 2];
+
+		check_at(c, "nodes[%u]", i / 2);
+		if (!key_is_set(key)) {
+			if (i % 2 == 0)
+				return check_wrong(c, names[0], "the key is all zero");
+			continue;
+		}
+		for (unsigned j = 0; j < i; j++)
+			if (memcmp(key, nodes[j / 2].public_key[j % 2], TD_KEY_BYTES) ==
+			    0)
+				return check_wrong(c, names[i % 2],
+				    "the same key as nodes[%u].%s", j / 2,
+				    names[j % 2]);
+	}
+	return true;
+}
+
+/* A sync link carries every session's addresses; a public network must not be one. */
+static bool
+check_sync_link(struct check *c, const struct td_addr *addr)
+{
+	char text[TD_ADDR_STRLEN];
+
+	if (!check_own(c, "", addr))
+		return false;
+	if (addr->family == TD_AF_INET6 && td_addr_is_link_local(addr))
+		return check_wrong(c, "", "%s is link-local, which needs an interface",
+		    td_addr_format(addr, text));
+	for (uint32_t i = 0; i < c->config->interface_count; i++) {
+		const struct td_interface *interface = &c->config->interfaces[i];
+
+		for (uint32_t j = 0;
+		     interface->is_public && j < interface->address_count; j++)
+			if (td_prefix_contains(&interface->addresses[j], addr))
+				return check_wrong(c, "",
+				    "%s lies in the public network of %s",
+				    td_addr_format(addr, text), interface->name);
+	}
+	return true;
+}
+
+static bool
+check_sync_links(struct check *c)
+{
+	const struct td_node *nodes = c->config->nodes;
+	char text[TD_ADDR_STRLEN];
+
+	for (unsigned i = 0; i < TD_NODES * TD_SYNC_LINKS_MAX; i++) {
+		unsigned node = i / TD_SYNC_LINKS_MAX, link = i % TD_SYNC_LINKS_MAX;
+		const struct td_addr *addr = &nodes[node].sync_address[link];
+
+		if (nodes[0].sync_address[link].family != addr->family) {
+			check_at(c, "nodes[%u].sync_addresses", node);
+			return check_wrong(c, "",
+			    "the nodes must have as many sync addresses, of the same "
+			    "families");
+		}
+		if (addr->family == 0)
+			continue;
+		check_at(c, "nodes[%u].sync_addresses[%u]", node, link);
+		if (!check_sync_link(c, addr))
+			return false;
+		for (unsigned j = 0; j < i; j++)
+			if (td_addr_equal(
+				addr, &nodes[j / TD_SYNC_LINKS_MAX]
+					   .sync_address[j % TD_SYNC_LINKS_MAX]))
+				return check_wrong(c, "",
+				    "%s is nodes[%u].sync_addresses[%u] already",
+				    td_addr_format(addr, text), j / TD_SYNC_LINKS_MAX,
+				    j % TD_SYNC_LINKS_MAX);
+	}
+	return true;
+}
+
+static bool
+check_management(struct check *c)
+{
+	const struct td_endpoint *first = &c->config->nodes[0].management;
+
+	for (unsigned i = 0; i < TD_NODES; i++) {
+		const struct td_endpoint *management = &c->config->nodes[i].management;
+
+		check_at(c, "nodes[%u]", i);
+		if (management->addr.family == 0)
+			continue;
+		if (!check_own(c, "management", &management->addr))
+			return false;
+		if (i > 0 && td_addr_equal(&first->addr, &management->addr))
+			return check_wrong(
+			    c, "management", "the same address as nodes[0].management");
+	}
+	return true;
+}
+
+static bool
+check_nodes(struct check *c)
+{
+	const struct td_node *nodes = c->config->nodes;
+
+	for (unsigned i = 0; i < TD_NODES; i++) {
+		check_at(c, "nodes[%u]", i);
+		if (!check_name(c, "name", nodes[i].name) ||
+		    !check_range(c, "priority", nodes[i].priority, 1, 254))
+			return false;
+	}
+	if (strcmp(nodes[0].name, nodes[1].name) == 0)
+		return check_wrong(
+		    c, "name", "'%s' is nodes[0] already", nodes[1].name);
+	return check_keys(c) && check_sync_links(c) && check_management(c);
+}
+
+/* ---- vrrp, sync ---- */
+
+static bool
+check_vrrp(struct check *c)
+{
+	const struct td_vrrp_config *vrrp = &c->config->vrrp;
+
+	check_at(c, "vrrp");
+	/* Its code path does not exist: refusing beats electing differently than asked.
+	 */
+	if (vrrp->mode != TD_VRRP_NODE)
+		return check_wrong(c, "mode", "only 'node' is available");
+	if (vrrp->version != 3)
+		return check_wrong(c, "version", "only version 3 is available");
+	/* The 12 bits of centiseconds of RFC 9568 section 5.2.7. */
+	if (!check_range_ns(c, "advertisement_interval",
+		vrrp->advertisement_interval_ns, NS_PER_CS, 4095 * NS_PER_CS))
+		return false;
+	if (vrrp->advertisement_interval_ns % NS_PER_CS != 0)
+		return check_wrong(c, "advertisement_interval",
+		    "not a whole number of centiseconds (10ms)");
+	if (vrrp->garp_refresh_ns != 0 &&
+	    !check_range_ns(
+		c, "garp_refresh", vrrp->garp_refresh_ns, NS_PER_S, 3600 * NS_PER_S))
+		return false;
+	return check_range_ns(
+		   c, "preempt_delay", vrrp->preempt_delay_ns, 0, 3600 * NS_PER_S) &&
+	       check_range(c, "garp_repeat", vrrp->garp_repeat, 0, 100);
+}
+
+static bool
+check_sync(struct check *c)
+{
+	const struct td_sync_config *sync = &c->config->sync;
+
+	check_at(c, "sync");
+	return check_range(c, "port", sync->port, 1, UINT16_MAX) &&
+	       check_range(c, "witness_port", sync->witness_port, 1, UINT16_MAX) &&
+	       check_range_ns(c, "batch_interval", sync->batch_interval_ns,
+		   100 * NS_PER_US, NS_PER_S) &&
+	       check_range(c, "batch_bytes", sync->batch_bytes, 1024, 1024 * 1024) &&
+	       check_range(c, "flows_max", sync->flows_max, 1024, 64 * 1024 * 1024) &&
+	       check_range_ns(c, "lease", sync->lease_ns, NS_PER_S, 3600 * NS_PER_S);
+}
+
+/* ---- interfaces ---- */
+
+static bool
+check_interface_name(struct check *c, const struct td_interface *interface)
+{
+	const char *name = interface->name;
+	bool valid =
+	    strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && name[0] != '\0';
+
+	for (const char *at = name; *at != '\0'; at++)
+		valid =
+		    valid && *at > ' ' && *at < 0x7f && strchr("/:%\"'\\", *at) == NULL;
+	return valid ||
+	       check_wrong(c, "name", "'%s' cannot be an interface name", name);
+}
+
+/* All bits after the prefix are `bit`. */
+static bool
+host_bits_all(const struct td_prefix *prefix, bool bit)
+{
+	for (unsigned i = prefix->len; i < 8 * td_addr_len(&prefix->addr); i++)
+		if (((prefix->addr.bytes[i / 8] >> (7 - i % 8)) & 1) != bit)
+			return false;
+	return true;
+}
+
+static bool
+check_virtual_address(struct check *c, const struct td_interface *interface,
+    const struct td_prefix *prefix)
+{
+	unsigned bits = 8 * (unsigned)td_addr_len(&prefix->addr);
+	bool link_local = td_addr_is_link_local(&prefix->addr);
+	char text[TD_ADDR_STRLEN];
+
+	if (!check_host(c, "", &prefix->addr))
+		return false;
+	if (prefix->len == 0)
+		return check_wrong(c, "", "a prefix length of 0");
+	if (prefix->len + 1U < bits &&
+	    (host_bits_all(prefix, false) ||
+		(prefix->addr.family == TD_AF_INET && host_bits_all(prefix, true))))
+		return check_wrong(c, "",
+		    "%s is the network itself, or its broadcast address",
+		    td_prefix_format(prefix, text));
+	for (const struct td_interface *other = c->config->interfaces;
+	     other <= interface; other++)
+		for (uint32_t i = 0; i < other->address_count; i++) {
+			const struct td_prefix *twin = &other->addresses[i];
+
+			if (twin == prefix)
+				return true;
+			if (td_addr_equal(&twin->addr, &prefix->addr) &&
+			    (!link_local || other == interface))
+				return check_wrong(c, "",
+				    "%s is an address of %s already",
+				    td_addr_format(&prefix->addr, text), other->name);
+			if (other != interface && !link_local && prefix->len < bits &&
+			    twin->len < 8 * td_addr_len(&twin->addr) &&
+			    td_prefix_overlaps(twin, prefix))
+				return check_wrong(c, "",
+				    "%s overlaps with a network of %s",
+				    td_prefix_format(prefix, text), other->name);
+		}
+	return true;
+}
+
+/* Some prefix of the interface holds the gateway, unless all are single addresses: then
+ * the network is known only to the nodes' own addresses. */
+static bool
+gateway_is_on_link(const struct td_interface *interface, const struct td_addr *gateway)
+{
+	bool all_single = true;
+
+	if (gateway->family == TD_AF_INET6 && td_addr_is_link_local(gateway))
+		return true;
+	for (uint32_t i = 0; i < interface->address_count; i++) {
+		const struct td_prefix *prefix = &interface->addresses[i];
+
+		if (td_prefix_contains(prefix, gateway))
+			return true;
+		if (prefix->addr.family == gateway->family &&
+		    prefix->len < 8 * td_addr_len(gateway))
+			all_single = false;
+	}
+	return all_single;
+}
+
+static bool
+check_route(struct check *c, const struct td_interface *interface, uint32_t index)
+{
+	const struct td_route *route = &interface->routes[index];
+	char text[TD_ADDR_STRLEN];
+
+	if (!host_bits_all(&route->destination, false))
+		return check_wrong(c, "to", "%s has bits set after its prefix",
+		    td_prefix_format(&route->destination, text));
+	for (uint32_t i = 0; i < index; i++) {
+		const struct td_prefix *twin = &interface->routes[i].destination;
+
+		if (twin->len == route->destination.len &&
+		    td_addr_equal(&twin->addr, &route->destination.addr))
+			return check_wrong(c, "to", "%s is routes[%" PRIu32 "] already",
+			    td_prefix_format(twin, text), i);
+	}
+	if (route->gateway.family == 0)
+		return true;
+	if (route->gateway.family != route->destination.addr.family)
+		return check_wrong(c, "via",
+		    "%s is of another family than the destination",
+		    td_addr_format(&route->gateway, text));
+	if (!check_own(c, "via", &route->gateway))
+		return false;
+	return gateway_is_on_link(interface, &route->gateway) ||
+	       check_wrong(c, "via", "%s is in no network of %s",
+		   td_addr_format(&route->gateway, text), interface->name);
+}
+
+static bool
+check_node_addresses(struct check *c, uint32_t index)
+{
+	const struct td_interface *interface = &c->config->interfaces[index];
+	const struct td_addr *own = interface->node_address;
+
+	check_at(c, "interfaces[%" PRIu32 "]", index);
+	if (own[0].family == 0 && own[1].family == 0)
+		return interface->adverts != TD_ADVERTS_UNICAST ||
+		       check_wrong(c, "adverts",
+			   "unicast needs node_addresses: the own address of each node "
+			   "here");
+	if (own[0].family != own[1].family)
+		return check_wrong(c, "node_addresses", "must be of the same family");
+	for (unsigned i = 0; i < TD_NODES; i++) {
+		check_at(c, "interfaces[%" PRIu32 "].node_addresses[%u]", index, i);
+		if (!check_own(c, "", &own[i]))
+			return false;
+	}
+	return !td_addr_equal(&own[0], &own[1]) ||
+	       check_wrong(c, "", "the same address for both nodes");
+}
+
+static bool
+check_vrid(struct check *c, uint32_t index)
+{
+	const struct td_interface *interfaces = c->config->interfaces;
+	const struct td_interface *interface = &interfaces[index];
+
+	if (interface->vrid == 0 &&
+	    (interface->adverts != TD_ADVERTS_NONE || interface->virtual_mac))
+		return check_wrong(c, "",
+		    "the key 'vrid' is missing (only adverts: none with virtual_mac: no"
+		    " goes without)");
+	for (uint32_t i = 0; i < index; i++) {
+		if (strcmp(interfaces[i].name, interface->name) == 0)
+			return check_wrong(c, "name",
+			    "'%s' is interfaces[%" PRIu32 "] already", interface->name,
+			    i);
+		if (interface->vrid != 0 && interfaces[i].vrid == interface->vrid)
+			return check_wrong(c, "vrid", "%u is the vrid of %s already",
+			    (unsigned)interface->vrid, interfaces[i].name);
+	}
+	return true;
+}
+
+static bool
+check_interfaces(struct check *c)
+{
+	if (c->config->interface_count == 0) {
+		check_at(c, "interfaces");
+		return check_wrong(c, "", "at least one is needed");
+	}
+	for (uint32_t i = 0; i < c->config->interface_count; i++) {
+		const struct td_interface *interface = &c->config->interfaces[i];
+
+		check_at(c, "interfaces[%" PRIu32 "]", i);
+		if (!check_interface_name(c, interface) || !check_vrid(c, i))
+			return false;
+		if (interface->address_count == 0)
+			return check_wrong(c, "addresses", "at least one is needed");
+		for (uint32_t j = 0; j < interface->address_count; j++) {
+			check_at(
+			    c, "interfaces[%" PRIu32 "].addresses[%" PRIu32 "]", i, j);
+			if (!check_virtual_address(
+				c, interface, &interface->addresses[j]))
+				return false;
+		}
+		if (!check_node_addresses(c, i))
+			return false;
+		for (uint32_t j = 0; j < interface->route_count; j++) {
+			check_at(
+			    c, "interfaces[%" PRIu32 "].routes[%" PRIu32 "]", i, j);
+			if (!check_route(c, interface, j))
+				return false;
+		}
+	}
+	return true;
 }
 
 bool
 config_check(const struct td_config *config, struct config_complaint *ret_complaint)
 {
-	for (uint32_t i = 0; i < config->network_count; i++)
-		if (config->networks[i].interface >= config->interface_count)
-			return complain(ret_complaint, "no such interface",
-			    "networks[%u].interface", i);
+	struct check c = { .config = config, .complaint = ret_complaint };
+
+	if (!check_name(&c, "cluster", config->cluster))
+		return false;
 	if (config->self >= TD_NODES)
-		return complain(ret_complaint, "no such node", "nodes");
-	return true;
+		return check_wrong(&c, "nodes", "no node %" PRIu32, config->self);
+	return check_nodes(&c) && check_vrrp(&c) && check_sync(&c) &&
+	       check_interfaces(&c) && check_services(&c);
 }

@@ -25,6 +25,7 @@
 #define TD_ROUTES_PER_INTERFACE_MAX 256
 #define TD_NETWORKS_MAX 1024
 #define TD_CIDRS_PER_NETWORK_MAX 64
+#define TD_CIDRS_MAX 4096              /* of all networks */
 #define TD_PUBLIC_ADDRESSES_MAX 4096
 #define TD_RULES_PER_LIST_MAX 4096
 #define TD_PREFIXES_PER_LIST_MAX 1024  /* sources, destinations */
@@ -32,6 +33,7 @@
 #define TD_PORT_FORWARDS_MAX 4096
 #define TD_BALANCERS_MAX 1024
 #define TD_BINDS_PER_BALANCER_MAX 64
+#define TD_BINDS_MAX 4096              /* of all balancers */
 #define TD_SERVERS_PER_BALANCER_MAX 1024
 #define TD_SERVERS_MAX 4094            /* of all balancers: TD_MARK_SERVER_MAX */
 
@@ -54,7 +56,8 @@ struct td_interface {
 	enum td_adverts adverts;
 	bool virtual_mac;                 /* default yes */
 	struct td_addr node_address[TD_NODES]; /* own address of node i here: unicast peer and
-	                                          source; family 0 = first of the interface */
+	                                          source; both or none; family 0 = first of
+	                                          the interface; set when unicast */
 	struct td_prefix *addresses;      /* virtual addresses, both families */
 	uint32_t address_count;
 	struct td_route *routes;          /* present only while Active */
