@@ -9,6 +9,7 @@
  *   stats                  "applied N", "unchanged N" ...
  *   maintain               what lbd does once a second
  */
+#include <cap-ng.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include "lbcore/counter_key.h"
 #include "lbcore/engine.h"
 #include "lbcore/l4/l4_load.h"
+
+#define NOBODY 65534
 
 static const char *node;
 
@@ -112,6 +115,19 @@ answer(int r)
 	fflush(stdout);
 }
 
+static int
+drop_privileges(void)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN) <
+	    0)
+		return -EPERM;
+	return capng_change_id(
+		   NOBODY, NOBODY, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) == 0
+		   ? 0
+		   : -EPERM;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -127,6 +143,8 @@ main(int argc, char **argv)
 	log_init("lb_driver", argv[2], LOG_TO_STDERR);
 	node = argv[2];
 	r = l4_load(&fds);
+	if (r == 0)
+		r = drop_privileges();
 	if (r == 0)
 		r = engine_new(&engine);
 	if (r < 0) {

@@ -9,4 +9,4 @@ set_target_properties(lb_driver PROPERTIES C_STANDARD 17 C_EXTENSIONS ON
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 target_compile_options(lb_driver PRIVATE ${TD_WARNINGS})
 target_compile_definitions(lb_driver PRIVATE _GNU_SOURCE)
-target_link_libraries(lb_driver PRIVATE td_options lb_engine l4_load)
+target_link_libraries(lb_driver PRIVATE td_options lb_engine l4_load PkgConfig::CAPNG)
