@@ -64,12 +64,7 @@ class Lab:
         with open(os.path.join(REPO, "docs/example.yaml"), encoding="utf-8") as f:
             text = f.read()
         for node in ROUTERS:
-            key = self.routers[node].make_key()
-            text, count = re.subn(rf'(- name: {node}\n(?:.*\n)*?\s*public_key: )"[^"]*"',
-                                  lambda m, key=key: m.group(1) + json.dumps(key), text,
-                                  count=1)
-            if count != 1:
-                raise LabError(f"docs/example.yaml: no public_key of {node}")
+            text = with_key(text, node, self.routers[node].make_key())
         if self.adverts_none:
             text = text.replace("adverts: multicast ", "adverts: none      ", 1)
         text = text.replace("advertisement_interval: 100ms",
@@ -125,6 +120,15 @@ class Lab:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.run_dir, target, ignore=shutil.ignore_patterns("*.ctl"))
         progress(f"logs kept in {target}")
+
+
+def with_key(text, node, key):
+    """The configuration with another public key for a node."""
+    text, count = re.subn(rf'(- name: {node}\n(?:.*\n)*?\s*public_key: )"[^"]*"',
+                          lambda match: match.group(1) + json.dumps(key), text, count=1)
+    if count != 1:
+        raise LabError(f"the configuration has no public_key of {node}")
+    return text
 
 
 def down(prefix):

@@ -187,9 +187,9 @@ class TandemRouter(Router):
         except json.JSONDecodeError:
             return {}
 
-    def make_key(self):
+    def make_key(self, force=False):
         """Makes the secret key of this instance, returns the public one."""
-        out = self.ctl("keygen")
+        out = self.ctl("keygen", *(["--force"] if force else []))
         key = re.search(r'public_key: "(.{40})"', out)
         if key is None:
             raise LabError(f"tandemctl keygen printed no key: {out.strip()}")
