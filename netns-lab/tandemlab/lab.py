@@ -124,7 +124,7 @@ class Lab:
 
 def with_key(text, node, key):
     """The configuration with another public key for a node."""
-    text, count = re.subn(rf'(- name: {node}\n(?:.*\n)*?\s*public_key: )"[^"]*"',
+    text, count = re.subn(rf'(- name: {node}\b(?:.*\n)*?\s*public_key: )"[^"]*"',
                           lambda match: match.group(1) + json.dumps(key), text, count=1)
     if count != 1:
         raise LabError(f"the configuration has no public_key of {node}")
