@@ -155,11 +155,12 @@ on_socket(struct loop_fd *lf, uint32_t epoll_events)
 {
 	struct check *check = lf->context;
 	struct health_event ev = { .kind = HEALTH_EV_RESULT };
+	struct td_instant now = loop_now(lf->loop); /* socket_drop ends lf */
 
 	(void)epoll_events;
 	ev.result = probe_result(check->fd);
 	socket_drop(check);
-	perform(check, &ev, loop_now(lf->loop));
+	perform(check, &ev, now);
 }
 
 static void
