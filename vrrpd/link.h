@@ -44,7 +44,8 @@ struct link_facts {
 	bool promoted;               /* addresses should be there */
 };
 
-/* All are called from the loop, never from inside a link_ function. */
+/* All are called from the loop, never from inside a link_ function. They may call link_
+ * functions, but not close a member. */
 struct link_callbacks {
 	void (*carrier)(void *context, struct link_member *member, bool up);
 	/* The parent (or the macvlan) was deleted: facts say ifindex 0. */
@@ -55,7 +56,8 @@ struct link_callbacks {
 	/* The parent's MAC, name or own address changed. */
 	void (*changed)(void *context, struct link_member *member);
 	/* Somebody removed one of our addresses or routes while promoted. It has been
-	 * put back already, at most once per 10 ms and member; announce it again. */
+	 * put back already, at most once per 10 ms and member; announce it again. addr
+	 * is NULL for a route. */
 	void (*repaired)(
 	    void *context, struct link_member *member, const struct td_addr *addr);
 	/* A qdisc or filter changed on a member's parent: fence_check. */
