@@ -1,0 +1,780 @@
+#include "vrrpd/core/node.h"
+
+#include <string.h>
+#include <tandem/assert.h>
+#include "vrrpd/core/node_member.h"
+
+#define LONG_AGO ((struct td_instant){ -(INT64_MAX / 4) })
+#define PRIORITY_MAX 254 /* 255 is the address owner of independent mode */
+/* A Backup lets a better candidate go first, but not for ever. */
+#define DEFER_INTERVALS 3
+/* A resigned node competes again only after the peer had this many chances. */
+#define RESIGN_INTERVALS 2
+#define HOLD_NS_MIN (1 * NS_PER_S)
+
+static int64_t
+longer(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool
+is_set(struct td_instant t)
+{
+	return t.ns != TD_NEVER.ns;
+}
+
+static void
+do_fence(struct node_actions *out, struct td_instant answer, struct td_instant forward)
+{
+	node_do(out, NODE_DO_FENCE);
+	out->list[out->count - 1].answer = answer;
+	out->list[out->count - 1].forward = forward;
+}
+
+static void
+do_term(struct node_actions *out, enum node_action_kind kind, uint64_t term)
+{
+	node_do(out, kind);
+	out->list[out->count - 1].term = term;
+}
+
+static void
+do_adverts(struct node_actions *out, uint8_t priority)
+{
+	node_do(out, NODE_DO_SEND_ADVERTS);
+	out->list[out->count - 1].priority = priority;
+}
+
+static void
+do_reply(struct node *n, struct node_actions *out, enum node_refusal refusal)
+{
+	if (!n->handover_asked)
+		return;
+	n->handover_asked = false;
+	node_do(out, NODE_DO_REPLY);
+	out->list[out->count - 1].refusal = refusal;
+}
+
+static void
+handover_cancel(struct node *n, struct node_actions *out, enum node_refusal refusal)
+{
+	n->barrier_deadline = TD_NEVER;
+	do_reply(n, out, refusal);
+}
+
+/* A drain that is under way ends here: the addresses stay. */
+static void
+become_active(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    struct td_instant now, struct node_actions *out)
+{
+	td_assert(n->role == TD_ROLE_BACKUP);
+	n->role = TD_ROLE_ACTIVE;
+	n->reason = reason;
+	n->term++;
+	/* Above what was advertised before, so that a woken or rebooted node of higher
+	 * priority does not pull the traffic back before it holds the state. */
+	n->priority = cfg->priority;
+	if (!n->peer_resigned && n->peer.priority >= n->priority)
+		n->priority = n->peer.priority < PRIORITY_MAX ? n->peer.priority + 1
+							      : PRIORITY_MAX;
+	n->answer_deadline = instant_add(now, node_lease_ns(cfg));
+	n->tick_deadline = instant_add(now, cfg->interval_ns);
+	n->hold_deadline = instant_add(now, longer(HOLD_NS_MIN, 10 * cfg->interval_ns));
+	n->withdraw_deadline = n->defer_deadline = n->rival_since = TD_NEVER;
+	n->down_deadline = n->resign_deadline = n->claim_since = TD_NEVER;
+	n->peer_resigned = n->claiming = false;
+	n->renew = true;
+	do_term(out, NODE_DO_PERSIST_TERM, n->term);
+	do_fence(out, n->answer_deadline, n->answer_deadline);
+	do_adverts(out, n->priority);
+	node_do(out, NODE_DO_SEND_WITNESS);
+	node_do(out, NODE_DO_PROMOTE);
+}
+
+/* Leaves Active towards Backup. `drain`: transit may still flow for a while. */
+static void
+become_backup(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    bool drain, struct td_instant now, struct node_actions *out)
+{
+	td_assert(n->role == TD_ROLE_ACTIVE);
+	n->role = TD_ROLE_BACKUP;
+	n->reason = reason;
+	n->priority = cfg->priority;
+	n->down_deadline = instant_add(now, node_active_down_interval_ns(cfg, n));
+	n->rival_since = n->claim_since = n->defer_deadline = TD_NEVER;
+	n->withdraw_deadline = drain ? instant_add(now, NODE_DRAIN_NS) : TD_NEVER;
+	n->renew = false;
+	n->peer_resigned = false;
+	handover_cancel(n, out, NODE_REFUSED_NOT_ACTIVE);
+	do_fence(out, (struct td_instant){ 0 },
+	    drain ? n->withdraw_deadline : (struct td_instant){ 0 });
+	do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
+}
+
+/* The peer serves already: no word of ours may stand against it. */
+static void
+yield(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    struct td_instant now, struct node_actions *out)
+{
+	become_backup(cfg, n, reason, false, now, out);
+	node_do(out, NODE_DO_SEND_WITNESS);
+	node_do(out, NODE_DO_DEMOTE);
+}
+
+/* Gives the role away: the peer may take over at once, the fence is closed before. */
+static void
+resign(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    bool drain, struct td_instant now, struct node_actions *out)
+{
+	int64_t wait_ns = RESIGN_INTERVALS * node_active_down_interval_ns(cfg, n);
+
+	do_reply(n, out, NODE_REFUSED_NOT);
+	become_backup(cfg, n, reason, drain, now, out);
+	n->down_deadline = n->resign_deadline = instant_add(now, wait_ns);
+	do_adverts(out, 0);
+	node_do(out, NODE_DO_SEND_WITNESS);
+	if (!drain)
+		node_do(out, NODE_DO_DEMOTE);
+}
+
+/* Our own lateness outlived the lease. Whether the peer took over is not known yet:
+ * listen first, and let it go ahead if it is there. */
+static void
+lapse(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	int64_t wait_ns = node_active_down_interval_ns(cfg, n);
+
+	become_backup(cfg, n, NODE_BY_LEASE_LAPSED, false, now, out);
+	n->resign_deadline = instant_add(now, wait_ns);
+	node_do(out, NODE_DO_SEND_WITNESS);
+	node_do(out, NODE_DO_DEMOTE);
+}
+
+static bool
+fitter_than_peer(const struct node_config *cfg, const struct node *n)
+{
+	return members_unfit_balance(cfg, n) < 0;
+}
+
+/* Both are Backup: is it the peer's turn? */
+static bool
+peer_goes_first(
+    const struct node_config *cfg, const struct node *n, struct td_instant now)
+{
+	bool peer_state = (n->peer.flags & WITNESS_HAVE_STATE) != 0;
+	int unfit = members_unfit_balance(cfg, n);
+
+	if (!node_witness_alive(cfg, n, now) || n->peer.role != TD_ROLE_BACKUP)
+		return false;
+	if ((n->peer.flags & WITNESS_RESIGN) != 0 && (n->have_state || unfit < 0))
+		return false;
+	if (unfit != 0)
+		return unfit > 0;
+	if (peer_state != n->have_state)
+		return peer_state;
+	if (n->peer.base_priority != cfg->priority)
+		return n->peer.base_priority > cfg->priority;
+	return cfg->index != 0;
+}
+
+static void
+try_takeover(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	int64_t down_ns = node_active_down_interval_ns(cfg, n);
+
+	n->down_deadline = instant_add(now, cfg->interval_ns); /* to look again */
+	if (!members_any_link(cfg, n))
+		return;
+	if (!members_all_links(cfg, n) && !instant_reached(now, n->listen_deadline))
+		return;
+	if (!n->peer_resigned && peer_goes_first(cfg, n, now)) {
+		if (!is_set(n->defer_deadline))
+			n->defer_deadline = instant_add(now, DEFER_INTERVALS * down_ns);
+		if (!instant_reached(now, n->defer_deadline))
+			return;
+	}
+	become_active(cfg, n,
+	    n->peer_resigned ? NODE_BY_PEER_RESIGNED : NODE_BY_ACTIVE_DOWN_TIMER, now,
+	    out);
+}
+
+static enum node_refusal
+handover_refusal(
+    const struct node_config *cfg, const struct node *n, struct td_instant now)
+{
+	if (n->role != TD_ROLE_ACTIVE)
+		return NODE_REFUSED_NOT_ACTIVE;
+	if (is_set(n->barrier_deadline))
+		return NODE_REFUSED_BUSY;
+	if (!node_witness_alive(cfg, n, now) ||
+	    (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
+		return NODE_REFUSED_NO_PEER;
+	if (n->peer.role != TD_ROLE_BACKUP)
+		return NODE_REFUSED_PEER_NOT_BACKUP;
+	if ((n->peer.flags & WITNESS_HAVE_STATE) == 0)
+		return NODE_REFUSED_PEER_NO_STATE;
+	if (fitter_than_peer(cfg, n))
+		return NODE_REFUSED_PEER_UNFIT;
+	return NODE_REFUSED_NOT;
+}
+
+static void
+barrier_begin(struct node *n, enum node_reason reason, struct td_instant now,
+    struct node_actions *out)
+{
+	n->handover_reason = reason;
+	n->barrier_deadline = instant_add(now, NODE_BARRIER_NS);
+	node_do(out, NODE_DO_BARRIER);
+}
+
+static void
+barrier_end(const struct node_config *cfg, struct node *n, bool ok,
+    struct td_instant now, struct node_actions *out)
+{
+	if (!is_set(n->barrier_deadline))
+		return;
+	n->barrier_deadline = TD_NEVER;
+	if (ok || n->handover_reason == NODE_BY_SHUTDOWN) {
+		resign(cfg, n, n->handover_reason, true, now, out);
+	} else {
+		n->hold_deadline = instant_add(now, HOLD_NS_MIN);
+		do_reply(n, out, NODE_REFUSED_BARRIER);
+	}
+}
+
+/* The Active alone decides that the peer is the better router. */
+static void
+judge_fitness(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	enum node_reason reason = NODE_BY_PARTIAL_CUT;
+
+	if (n->role != TD_ROLE_ACTIVE || !instant_reached(now, n->hold_deadline) ||
+	    !node_witness_alive(cfg, n, now) || n->peer.role != TD_ROLE_BACKUP ||
+	    (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
+		return;
+	if (members_unfit_balance(cfg, n) <= 0)
+		return;
+	if (!members_all_links(cfg, n))
+		reason = NODE_BY_LINK_DOWN;
+	resign(cfg, n, reason, false, now, out);
+}
+
+/* Another Active was heard while we go on: it must learn of us, and the segment whose
+ * tables it has disturbed must be told again. */
+static void
+answer_rival(struct node *n, struct td_instant now, struct node_actions *out)
+{
+	if (!is_set(n->rival_since))
+		n->rival_since = now;
+	do_adverts(out, n->priority);
+	node_do(out, NODE_DO_SEND_WITNESS);
+	node_do(out, NODE_DO_ANNOUNCE);
+}
+
+static bool
+rival_wins_by_priority(
+    const struct node_config *cfg, const struct node *n, uint8_t priority)
+{
+	if (priority != n->priority)
+		return priority > n->priority;
+	return cfg->index != 0;
+}
+
+static void
+peer_is_active(const struct node_config *cfg, struct node *n, uint8_t priority,
+    struct td_instant now)
+{
+	if (n->peer.role != TD_ROLE_ACTIVE ||
+	    !node_heard_within_down(cfg, n, n->peer.active_at, now))
+		n->peer.active_since = now;
+	n->peer.role = TD_ROLE_ACTIVE;
+	n->peer.active_at = n->peer.alive_at = now;
+	n->peer.priority = priority;
+	if (n->role == TD_ROLE_BACKUP) {
+		n->peer_resigned = false;
+		n->defer_deadline = n->resign_deadline = TD_NEVER;
+		n->down_deadline =
+		    instant_add(now, node_active_down_interval_ns(cfg, n));
+	}
+}
+
+static void
+on_advert(const struct node_config *cfg, struct node *n, const struct node_event *ev,
+    struct td_instant now, struct node_actions *out)
+{
+	struct td_instant soon;
+
+	td_assert(ev->member < cfg->member_count);
+	if (n->role == TD_ROLE_INITIALIZE)
+		return;
+	n->peer.interval_ns = ev->advert.interval_ns;
+	n->peer.alive_at = now;
+	if (ev->advert.priority == 0) {
+		/* RFC 9568: the Backup waits Skew_Time. Only the witness can say that
+		 * the fence over there is closed, and then nobody waits. */
+		soon = instant_add(now, node_skew_time_ns(cfg, n));
+		if (n->role == TD_ROLE_BACKUP)
+			n->down_deadline = instant_earlier(n->down_deadline, soon);
+		else
+			do_adverts(out, n->priority);
+		return;
+	}
+	n->member[ev->member].advert_at = now;
+	peer_is_active(cfg, n, ev->advert.priority, now);
+	if (n->role != TD_ROLE_ACTIVE)
+		return;
+	/* Terms decide, and adverts carry none: wait for the witness if there is one.
+	 */
+	if (!node_witness_alive(cfg, n, now) &&
+	    rival_wins_by_priority(cfg, n, ev->advert.priority))
+		yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
+	else
+		answer_rival(n, now, out);
+}
+
+static void
+learn_term(struct node *n, uint64_t term, struct node_actions *out)
+{
+	if (term <= n->term)
+		return;
+	n->term = term;
+	do_term(out, NODE_DO_PREPARE_TERM, term + 1);
+}
+
+static void
+backup_witness(const struct node_config *cfg, struct node *n,
+    const struct witness_payload *w, struct td_instant now, struct node_actions *out)
+{
+	bool current = w->term >= n->term;
+
+	learn_term(n, w->term, out);
+	if (w->role == TD_ROLE_ACTIVE) {
+		peer_is_active(cfg, n, w->priority, now);
+		return;
+	}
+	n->peer.role = w->role;
+	/* Without the state we accept only from a node that stops or is less fit. */
+	if ((w->flags & WITNESS_RESIGN) != 0 && current &&
+	    !is_set(n->resign_deadline) &&
+	    (n->have_state || w->role == TD_ROLE_INITIALIZE ||
+		fitter_than_peer(cfg, n))) {
+		n->peer_resigned = true;
+		n->down_deadline = now;
+	}
+}
+
+static void
+active_witness(const struct node_config *cfg, struct node *n,
+    const struct witness_payload *w, struct td_instant now, struct node_actions *out)
+{
+	if (w->role != TD_ROLE_ACTIVE) {
+		n->peer.role = w->role;
+		if (w->term > n->term) {
+			/* We won by priority while terms could not be heard. What is
+			 * written under the old term must not lose to the other's. */
+			n->term = w->term + 1;
+			n->reason = NODE_BY_TERM_RAISED;
+			do_term(out, NODE_DO_PERSIST_TERM, n->term);
+		}
+		if ((w->flags & WITNESS_CLAIM) != 0 && cfg->preempt &&
+		    w->base_priority > cfg->priority &&
+		    instant_reached(now, n->hold_deadline) &&
+		    handover_refusal(cfg, n, now) == NODE_REFUSED_NOT)
+			barrier_begin(n, NODE_BY_PREEMPTED, now, out);
+		return;
+	}
+	peer_is_active(cfg, n, w->priority, now);
+	if (w->term > n->term) {
+		yield(cfg, n, NODE_BY_HIGHER_TERM, now, out);
+		learn_term(n, w->term, out);
+	} else if (w->term == n->term && rival_wins_by_priority(cfg, n, w->priority)) {
+		yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
+	} else {
+		answer_rival(n, now, out);
+	}
+}
+
+static void
+on_witness(const struct node_config *cfg, struct node *n,
+    const struct witness_payload *w, struct td_instant now, struct node_actions *out)
+{
+	if (n->role == TD_ROLE_INITIALIZE)
+		return;
+	n->peer.witness_at = n->peer.alive_at = now;
+	n->peer.interval_ns = w->interval_ns;
+	n->peer.base_priority = w->base_priority;
+	n->peer.flags = w->flags;
+	n->peer.term = w->term;
+	/* Members only one of us knows count as good on both sides. */
+	for (unsigned m = 0; m < cfg->member_count; m++)
+		n->member[m].peer_bits =
+		    m < w->member_count ? w->member[m] : WITNESS_MEMBER_LINK_UP;
+	if (n->role == TD_ROLE_ACTIVE)
+		active_witness(cfg, n, w, now, out);
+	else
+		backup_witness(cfg, n, w, now, out);
+}
+
+/* Time in which we did not look is no time in which the peer was silent. */
+static void
+forgive_lateness(const struct node_config *cfg, struct node *n, int64_t late_ns,
+    struct td_instant now)
+{
+	struct td_instant *const heard[] = { &n->peer.witness_at, &n->peer.active_at,
+		&n->peer.alive_at, &n->peer.active_since };
+	struct td_instant once_more = instant_add(now, cfg->interval_ns);
+
+	for (unsigned i = 0; i < sizeof(heard) / sizeof(heard[0]); i++)
+		*heard[i] = instant_earlier(instant_add(*heard[i], late_ns), now);
+	for (unsigned m = 0; m < cfg->member_count; m++) {
+		struct node_member *mb = &n->member[m];
+
+		mb->advert_at =
+		    instant_earlier(instant_add(mb->advert_at, late_ns), now);
+		if (mb->frame_at.ns > 0)
+			mb->frame_at =
+			    instant_earlier(instant_add(mb->frame_at, late_ns), now);
+	}
+	if (is_set(n->rival_since))
+		n->rival_since =
+		    instant_earlier(instant_add(n->rival_since, late_ns), now);
+	/* Also when the peer has resigned: that may be old news. */
+	if (n->role == TD_ROLE_BACKUP && n->down_deadline.ns < once_more.ns)
+		n->down_deadline = once_more;
+}
+
+static void
+review_claim(const struct node_config *cfg, struct node *n, struct td_instant now)
+{
+	bool entitled = cfg->preempt && n->role == TD_ROLE_BACKUP && n->have_state &&
+			n->peer.role == TD_ROLE_ACTIVE &&
+			node_witness_alive(cfg, n, now) &&
+			cfg->priority > n->peer.base_priority &&
+			members_all_links(cfg, n) && members_unfit_balance(cfg, n) <= 0;
+
+	if (!entitled)
+		n->claim_since = TD_NEVER;
+	else if (!is_set(n->claim_since))
+		n->claim_since = now;
+	n->claiming =
+	    entitled && instant_diff_ns(now, n->claim_since) >= cfg->preempt_delay_ns;
+}
+
+static void
+active_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	bool mutual = (n->peer.flags & WITNESS_HEARS_WITNESS) != 0 &&
+		      node_witness_alive(cfg, n, now);
+
+	if (instant_reached(now, n->answer_deadline)) {
+		lapse(cfg, n, now, out);
+		return;
+	}
+	if (instant_diff_ns(now, n->peer.active_at) > 2 * n->peer.interval_ns)
+		n->rival_since = TD_NEVER;
+	if (is_set(n->rival_since)) {
+		int64_t rival_ns = instant_diff_ns(now, n->rival_since);
+
+		if (!mutual && rival_ns > 2 * cfg->interval_ns &&
+		    rival_wins_by_priority(cfg, n, n->peer.priority)) {
+			yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
+			return;
+		}
+		if (rival_ns > node_active_down_interval_ns(cfg, n)) {
+			yield(cfg, n, NODE_BY_NOT_HEARD, now, out);
+			return;
+		}
+	}
+	if (instant_reached(now, n->barrier_deadline)) {
+		barrier_end(cfg, n, false, now, out);
+		if (n->role != TD_ROLE_ACTIVE)
+			return;
+	}
+	/* The peer holds the state and follows: nothing to keep it away from any more.
+	 */
+	if (n->peer_has_state && n->peer.role == TD_ROLE_BACKUP &&
+	    node_witness_alive(cfg, n, now))
+		n->priority = cfg->priority;
+	if (instant_reached(now, n->tick_deadline)) {
+		n->renew = true;
+		do_adverts(out, n->priority);
+		node_do(out, NODE_DO_SEND_WITNESS);
+	}
+}
+
+static void
+on_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	int64_t late_ns = instant_diff_ns(now, n->tick_deadline);
+	bool turn = instant_reached(now, n->tick_deadline);
+
+	if (turn && late_ns > cfg->interval_ns)
+		forgive_lateness(cfg, n, late_ns, now);
+	if (instant_reached(now, n->withdraw_deadline)) {
+		n->withdraw_deadline = TD_NEVER;
+		do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
+		node_do(out, NODE_DO_DEMOTE);
+	}
+	if (instant_reached(now, n->resign_deadline))
+		n->resign_deadline = TD_NEVER;
+	switch (n->role) {
+	case TD_ROLE_INITIALIZE:
+		/* Stopping, in the drain: the resignation may have been lost. */
+		if (turn)
+			node_do(out, NODE_DO_SEND_WITNESS);
+		break;
+	case TD_ROLE_BACKUP:
+		if (instant_reached(now, n->down_deadline))
+			try_takeover(cfg, n, now, out);
+		review_claim(cfg, n, now);
+		if (turn && n->role == TD_ROLE_BACKUP)
+			node_do(out, NODE_DO_SEND_WITNESS);
+		break;
+	case TD_ROLE_ACTIVE:
+		active_tick(cfg, n, now, out);
+		break;
+	}
+	if (turn) {
+		n->tick_deadline = instant_add(n->tick_deadline, cfg->interval_ns);
+		if (instant_reached(now, n->tick_deadline))
+			n->tick_deadline = instant_add(now, cfg->interval_ns);
+	}
+}
+
+static void
+on_sent(const struct node_config *cfg, struct node *n, const struct node_event *ev,
+    struct td_instant now, struct node_actions *out)
+{
+	/* Only a tick, that is a drained socket, renews. */
+	if (n->role != TD_ROLE_ACTIVE || !n->renew)
+		return;
+	n->renew = false;
+	if (instant_reached(ev->sent.before, n->answer_deadline)) {
+		lapse(cfg, n, now, out);
+	} else if (ev->sent.ok) {
+		n->answer_deadline = instant_add(ev->sent.before, node_lease_ns(cfg));
+		do_fence(out, n->answer_deadline, n->answer_deadline);
+	}
+}
+
+static void
+on_startup(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	if (n->role != TD_ROLE_INITIALIZE || n->stopping)
+		return;
+	n->role = TD_ROLE_BACKUP;
+	n->reason = NODE_BY_STARTUP;
+	n->priority = cfg->priority;
+	n->peer.interval_ns = cfg->interval_ns;
+	n->down_deadline = instant_add(now, node_active_down_interval_ns(cfg, n));
+	n->listen_deadline = instant_add(now, NODE_STARTUP_HOLD_NS);
+	n->tick_deadline = instant_add(now, cfg->interval_ns);
+	do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
+	do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
+	node_do(out, NODE_DO_SEND_WITNESS);
+}
+
+static void
+on_shutdown(const struct node_config *cfg, struct node *n, bool at_once,
+    struct td_instant now, struct node_actions *out)
+{
+	bool listener =
+	    node_witness_alive(cfg, n, now) && n->peer.role == TD_ROLE_BACKUP;
+	bool draining = is_set(n->withdraw_deadline);
+
+	n->stopping = true;
+	if (n->role == TD_ROLE_ACTIVE && listener && !at_once) {
+		handover_cancel(n, out, NODE_REFUSED_BUSY);
+		barrier_begin(n, NODE_BY_SHUTDOWN, now, out);
+		return;
+	}
+	if (n->role == TD_ROLE_ACTIVE) {
+		resign(cfg, n, NODE_BY_SHUTDOWN, false, now, out);
+		return;
+	}
+	n->role = TD_ROLE_INITIALIZE;
+	n->reason = NODE_BY_SHUTDOWN;
+	n->withdraw_deadline = TD_NEVER;
+	do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
+	node_do(out, NODE_DO_SEND_WITNESS);
+	if (draining)
+		node_do(out, NODE_DO_DEMOTE);
+}
+
+static void
+on_link(const struct node_config *cfg, struct node *n, const struct node_event *ev,
+    struct td_instant now)
+{
+	bool had_link = members_any_link(cfg, n);
+	struct node_member *mb = &n->member[ev->member];
+	struct td_instant listened;
+
+	if (mb->link_up == ev->link_up)
+		return;
+	mb->link_up = ev->link_up;
+	mb->frame_at = (struct td_instant){ 0 };
+	/* While there was no link, or not every link at start, there was nothing to
+	 * hear. */
+	listened = instant_add(now, node_active_down_interval_ns(cfg, n));
+	if (ev->link_up && n->role == TD_ROLE_BACKUP && !n->peer_resigned &&
+	    (!had_link || !instant_reached(now, n->listen_deadline)) &&
+	    n->down_deadline.ns < listened.ns)
+		n->down_deadline = listened;
+}
+
+static void
+on_switchover(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	enum node_refusal refusal = handover_refusal(cfg, n, now);
+
+	if (refusal != NODE_REFUSED_NOT) {
+		node_do(out, NODE_DO_REPLY);
+		out->list[out->count - 1].refusal = refusal;
+		return;
+	}
+	n->handover_asked = true;
+	barrier_begin(n, NODE_BY_SWITCHOVER, now, out);
+}
+
+static void
+publish(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	struct td_msg_role role;
+	const struct td_msg_role *old = &n->published;
+
+	node_role(cfg, n, now, &role);
+	if (role.role == old->role && role.term == old->term &&
+	    role.peer_alive == old->peer_alive && role.peer_role == old->peer_role &&
+	    role.peer_term == old->peer_term)
+		return;
+	n->published = role;
+	node_do(out, NODE_DO_ROLE);
+}
+
+void
+node_step(const struct node_config *cfg, struct node *n, const struct node_event *ev,
+    struct td_instant now, struct node_actions *out)
+{
+	bool tell = false;
+
+	td_assert(cfg->member_count <= NODE_MEMBERS_MAX);
+	td_assert(cfg->index < TD_NODES);
+	td_assert(cfg->priority >= 1 && cfg->priority <= PRIORITY_MAX);
+	out->count = 0;
+	switch (ev->kind) {
+	case NODE_EV_STARTUP:
+		on_startup(cfg, n, now, out);
+		break;
+	case NODE_EV_SHUTDOWN:
+		on_shutdown(cfg, n, ev->now, now, out);
+		break;
+	case NODE_EV_TICK:
+		on_tick(cfg, n, now, out);
+		break;
+	case NODE_EV_ADVERT:
+		on_advert(cfg, n, ev, now, out);
+		break;
+	case NODE_EV_WITNESS:
+		on_witness(cfg, n, ev->witness, now, out);
+		break;
+	case NODE_EV_LINK:
+		td_assert(ev->member < cfg->member_count);
+		on_link(cfg, n, ev, now);
+		tell = true;
+		break;
+	case NODE_EV_FRAME:
+		td_assert(ev->member < cfg->member_count);
+		n->member[ev->member].frame_at = ev->frame_at;
+		return;
+	case NODE_EV_PROBED:
+		td_assert(ev->member < cfg->member_count);
+		tell = member_probed(cfg, n, ev->member, ev->reached, now, out);
+		break;
+	case NODE_EV_SYNC_STATE:
+		tell = n->have_state != ev->sync.have_state;
+		n->have_state = ev->sync.have_state;
+		n->peer_has_state = ev->sync.peer_has_state;
+		break;
+	case NODE_EV_SWITCHOVER:
+		on_switchover(cfg, n, now, out);
+		break;
+	case NODE_EV_BARRIER:
+		barrier_end(cfg, n, ev->barrier_ok, now, out);
+		break;
+	case NODE_EV_SENT:
+		on_sent(cfg, n, ev, now, out);
+		break;
+	}
+	/* However Active ended, a node that stops does not compete again. */
+	if (n->stopping && n->role == TD_ROLE_BACKUP)
+		n->role = TD_ROLE_INITIALIZE;
+	if (n->role == TD_ROLE_INITIALIZE) {
+		members_stop_probes(n, out);
+	} else {
+		tell |= members_review(cfg, n, now, out);
+		if (tell)
+			node_do(out, NODE_DO_SEND_WITNESS);
+		judge_fitness(cfg, n, now, out);
+		n->alarms = node_alarms(cfg, n, now);
+	}
+	publish(cfg, n, now, out);
+	if (n->stopping && n->role == TD_ROLE_INITIALIZE && !n->stopped &&
+	    !is_set(n->withdraw_deadline)) {
+		n->stopped = true;
+		node_do(out, NODE_DO_STOPPED);
+	}
+	td_assert(n->role == TD_ROLE_ACTIVE || !is_set(n->barrier_deadline));
+}
+
+struct td_instant
+node_deadline(const struct node *n)
+{
+	struct td_instant next = n->withdraw_deadline;
+
+	switch (n->role) {
+	case TD_ROLE_INITIALIZE:
+		if (is_set(n->withdraw_deadline))
+			next = instant_earlier(next, n->tick_deadline);
+		break;
+	case TD_ROLE_BACKUP:
+		next = instant_earlier(next, n->tick_deadline);
+		next = instant_earlier(next, n->down_deadline);
+		break;
+	case TD_ROLE_ACTIVE:
+		next = instant_earlier(next, n->tick_deadline);
+		next = instant_earlier(next, n->answer_deadline);
+		next = instant_earlier(next, n->barrier_deadline);
+		break;
+	}
+	return next;
+}
+
+void
+node_init(struct node *n, uint64_t term)
+{
+	memset(n, 0, sizeof(*n));
+	n->role = TD_ROLE_INITIALIZE;
+	n->term = term;
+	n->tick_deadline = n->down_deadline = n->answer_deadline = TD_NEVER;
+	n->withdraw_deadline = n->listen_deadline = n->defer_deadline = TD_NEVER;
+	n->barrier_deadline = n->rival_since = n->claim_since = TD_NEVER;
+	n->resign_deadline = TD_NEVER;
+	n->hold_deadline = LONG_AGO;
+	n->peer.witness_at = n->peer.active_at = n->peer.alive_at = LONG_AGO;
+	n->peer.active_since = LONG_AGO;
+	n->peer.interval_ns = NS_PER_S;
+	for (unsigned m = 0; m < NODE_MEMBERS_MAX; m++) {
+		n->member[m].advert_at = LONG_AGO;
+		n->member[m].next_probe = TD_NEVER;
+		n->member[m].peer_bits = WITNESS_MEMBER_LINK_UP;
+	}
+}

@@ -1,0 +1,195 @@
+#include "vrrpd/core/node_member.h"
+
+#include <string.h>
+#include <tandem/assert.h>
+
+#define SILENT_PROBES_MAX 2 /* in a row make a member unreached */
+#define QUIET_NS_MIN (1 * NS_PER_S)
+
+static struct node_action *
+action_new(struct node_actions *out, enum node_action_kind kind)
+{
+	struct node_action *a;
+
+	td_assert(out->count < NODE_ACTIONS_MAX);
+	a = &out->list[out->count++];
+	memset(a, 0, sizeof(*a));
+	a->kind = kind;
+	return a;
+}
+
+void
+node_do(struct node_actions *out, enum node_action_kind kind)
+{
+	(void)action_new(out, kind);
+}
+
+bool
+members_any_link(const struct node_config *cfg, const struct node *n)
+{
+	for (unsigned m = 0; m < cfg->member_count; m++)
+		if (n->member[m].link_up)
+			return true;
+	return false;
+}
+
+bool
+members_all_links(const struct node_config *cfg, const struct node *n)
+{
+	for (unsigned m = 0; m < cfg->member_count; m++)
+		if (!n->member[m].link_up)
+			return false;
+	return true;
+}
+
+int
+members_unfit_balance(const struct node_config *cfg, const struct node *n)
+{
+	int balance = 0;
+
+	for (unsigned m = 0; m < cfg->member_count; m++) {
+		const struct node_member *mb = &n->member[m];
+		unsigned peer = mb->peer_bits;
+
+		if (!mb->link_up ||
+		    (mb->unreached && (peer & WITNESS_MEMBER_REACHED) != 0))
+			balance++;
+		if ((peer & WITNESS_MEMBER_LINK_UP) == 0 ||
+		    ((peer & WITNESS_MEMBER_UNREACHED) != 0 && mb->reached))
+			balance--;
+	}
+	return balance;
+}
+
+static int64_t
+advert_gap_ns(const struct node *n)
+{
+	return n->peer.interval_ns * 5 / 2;
+}
+
+static bool
+hears_adverts(const struct node *n, const struct node_member *mb, struct td_instant now)
+{
+	return instant_diff_ns(now, mb->advert_at) <= advert_gap_ns(n);
+}
+
+uint8_t
+member_bits(const struct node_config *cfg, const struct node *n, uint8_t member,
+    struct td_instant now)
+{
+	const struct node_member *mb = &n->member[member];
+	unsigned bits = 0;
+
+	td_assert(member < cfg->member_count);
+	if (mb->link_up)
+		bits |= WITNESS_MEMBER_LINK_UP;
+	if (hears_adverts(n, mb, now))
+		bits |= WITNESS_MEMBER_HEARS_ADVERTS;
+	if (mb->suspect)
+		bits |= WITNESS_MEMBER_SUSPECT;
+	if (mb->reached)
+		bits |= WITNESS_MEMBER_REACHED;
+	if (mb->unreached)
+		bits |= WITNESS_MEMBER_UNREACHED;
+	return (uint8_t)bits;
+}
+
+static bool
+is_suspect(const struct node_config *cfg, const struct node *n, uint8_t member,
+    struct td_instant now)
+{
+	const struct node_member *mb = &n->member[member];
+	int64_t quiet_ns = 10 * cfg->interval_ns;
+
+	if (!mb->link_up)
+		return false;
+	/* The peer has been Active for long enough to be heard here, and is alive. */
+	if (n->role == TD_ROLE_BACKUP && n->peer.role == TD_ROLE_ACTIVE &&
+	    cfg->advertises[member] && !hears_adverts(n, mb, now) &&
+	    instant_diff_ns(now, n->peer.active_since) > advert_gap_ns(n))
+		return true;
+	if (quiet_ns < QUIET_NS_MIN)
+		quiet_ns = QUIET_NS_MIN;
+	return mb->frame_at.ns > 0 && instant_diff_ns(now, mb->frame_at) > quiet_ns;
+}
+
+static void
+probe_now(struct node *n, uint8_t member, struct node_actions *out)
+{
+	n->member[member].next_probe = TD_NEVER;
+	action_new(out, NODE_DO_PROBE)->member = member;
+}
+
+static void
+probes_end(struct node *n, uint8_t member, struct node_actions *out)
+{
+	struct node_member *mb = &n->member[member];
+
+	mb->probing = mb->reached = mb->unreached = false;
+	mb->silent_probes = 0;
+	action_new(out, NODE_DO_PROBE_CANCEL)->member = member;
+}
+
+void
+members_stop_probes(struct node *n, struct node_actions *out)
+{
+	for (uint8_t m = 0; m < NODE_MEMBERS_MAX; m++) {
+		n->member[m].suspect = false;
+		if (n->member[m].probing)
+			probes_end(n, m, out);
+	}
+}
+
+bool
+members_review(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	bool tell = false, witness = node_witness_alive(cfg, n, now);
+
+	for (uint8_t m = 0; m < cfg->member_count; m++) {
+		struct node_member *mb = &n->member[m];
+		bool suspect = is_suspect(cfg, n, m, now);
+		/* Without a witness there is nobody to compare with. */
+		bool probe = mb->link_up && witness &&
+			     (suspect || (mb->peer_bits & WITNESS_MEMBER_SUSPECT) != 0);
+
+		tell |= suspect != mb->suspect;
+		mb->suspect = suspect;
+		if (!probe && mb->probing) {
+			probes_end(n, m, out);
+		} else if (probe && !mb->probing) {
+			mb->probing = true;
+			probe_now(n, m, out);
+		} else if (probe && instant_reached(now, mb->next_probe)) {
+			probe_now(n, m, out);
+		}
+	}
+	return tell;
+}
+
+bool
+member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
+    bool reached, struct td_instant now, struct node_actions *out)
+{
+	struct node_member *mb = &n->member[member];
+	bool was_reached = mb->reached, was_unreached = mb->unreached;
+
+	if (!mb->probing)
+		return false;
+	if (reached) {
+		mb->reached = true;
+		mb->unreached = false;
+		mb->silent_probes = 0;
+	} else if (++mb->silent_probes >= SILENT_PROBES_MAX) {
+		mb->silent_probes = SILENT_PROBES_MAX;
+		mb->reached = false;
+		mb->unreached = true;
+	}
+	/* Only the way to a verdict is hurried; a verdict is then renewed at leisure.
+	 */
+	if (!reached && !mb->unreached)
+		probe_now(n, member, out);
+	else
+		mb->next_probe = instant_add(now, 5 * cfg->interval_ns);
+	return mb->reached != was_reached || mb->unreached != was_unreached;
+}

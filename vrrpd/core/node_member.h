@@ -1,0 +1,42 @@
+/*
+ * node_member.h - the members of a node: who hears what on which segment, and which of
+ * the two nodes is the better router. Internal to the election (node.h).
+ *
+ * A silent cut of one member is found in three steps, none of which changes a role
+ * alone: doubt    the Backup misses the Active's advertisements on a member while it
+ * hears the Active elsewhere; or a member hears no frame at all. The doubt is a bit in
+ * the witness, so both nodes know of it. probe    both ask known neighbours of that
+ * member, again and again. verdict  a node is less fit on a member if nobody answers it
+ * twice in a row while somebody answers the peer. Without a link it is less fit at
+ * once. Only the Active acts on the verdict: it hands over if it is less fit on more
+ * members than the peer. Equal misery never moves anything.
+ */
+#ifndef TANDEM_VRRP_NODE_MEMBER_H
+#define TANDEM_VRRP_NODE_MEMBER_H
+
+#include "vrrpd/core/node.h"
+
+unsigned node_alarms(
+    const struct node_config *cfg, const struct node *n, struct td_instant now);
+bool node_heard_within_down(const struct node_config *cfg, const struct node *n,
+    struct td_instant at, struct td_instant now);
+
+void node_do(struct node_actions *out, enum node_action_kind kind);
+
+/* Revises doubts and starts or ends probes. Returns true if the peer should be told. */
+bool members_review(const struct node_config *cfg, struct node *n,
+    struct td_instant now, struct node_actions *out);
+/* A probe ended. Returns true if the peer should be told. */
+bool member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
+    bool reached, struct td_instant now, struct node_actions *out);
+void members_stop_probes(struct node *n, struct node_actions *out);
+
+/* On how many more members we are unfit than the peer; negative: the peer is less fit.
+ */
+int members_unfit_balance(const struct node_config *cfg, const struct node *n);
+bool members_any_link(const struct node_config *cfg, const struct node *n);
+bool members_all_links(const struct node_config *cfg, const struct node *n);
+uint8_t member_bits(const struct node_config *cfg, const struct node *n, uint8_t member,
+    struct td_instant now);
+
+#endif
