@@ -47,6 +47,14 @@ do_adverts(struct node_actions *out, uint8_t priority)
 }
 
 static void
+do_witness(const struct node_config *cfg, const struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	node_do(out, NODE_DO_SEND_WITNESS);
+	node_witness(cfg, n, now, &out->list[out->count - 1].witness);
+}
+
+static void
 do_reply(struct node *n, struct node_actions *out, enum node_refusal refusal)
 {
 	if (!n->handover_asked)
@@ -85,11 +93,13 @@ become_active(const struct node_config *cfg, struct node *n, enum node_reason re
 	n->down_deadline = n->resign_deadline = n->claim_since = TD_NEVER;
 	n->peer_resigned = n->claiming = false;
 	n->renew = true;
+	n->promoted = false;
+	/* The fence opens, and addresses come, when the first words have left
+	 * (on_sent): a node that is stopped before it could say so must not hold a
+	 * right either. */
 	do_term(out, NODE_DO_PERSIST_TERM, n->term);
-	do_fence(out, n->answer_deadline, n->answer_deadline);
 	do_adverts(out, n->priority);
-	node_do(out, NODE_DO_SEND_WITNESS);
-	node_do(out, NODE_DO_PROMOTE);
+	do_witness(cfg, n, now, out);
 }
 
 /* Leaves Active towards Backup. `drain`: transit may still flow for a while. */
@@ -118,7 +128,7 @@ yield(const struct node_config *cfg, struct node *n, enum node_reason reason,
     struct td_instant now, struct node_actions *out)
 {
 	become_backup(cfg, n, reason, false, now, out);
-	node_do(out, NODE_DO_SEND_WITNESS);
+	do_witness(cfg, n, now, out);
 	node_do(out, NODE_DO_DEMOTE);
 }
 
@@ -132,8 +142,10 @@ resign(const struct node_config *cfg, struct node *n, enum node_reason reason,
 	do_reply(n, out, NODE_REFUSED_NOT);
 	become_backup(cfg, n, reason, drain, now, out);
 	n->down_deadline = n->resign_deadline = instant_add(now, wait_ns);
+	if (n->stopping)
+		n->role = TD_ROLE_INITIALIZE;
 	do_adverts(out, 0);
-	node_do(out, NODE_DO_SEND_WITNESS);
+	do_witness(cfg, n, now, out);
 	if (!drain)
 		node_do(out, NODE_DO_DEMOTE);
 }
@@ -148,7 +160,7 @@ lapse(const struct node_config *cfg, struct node *n, struct td_instant now,
 
 	become_backup(cfg, n, NODE_BY_LEASE_LAPSED, false, now, out);
 	n->resign_deadline = instant_add(now, wait_ns);
-	node_do(out, NODE_DO_SEND_WITNESS);
+	do_witness(cfg, n, now, out);
 	node_do(out, NODE_DO_DEMOTE);
 }
 
@@ -260,18 +272,24 @@ judge_fitness(const struct node_config *cfg, struct node *n, struct td_instant n
 		return;
 	if (!members_all_links(cfg, n))
 		reason = NODE_BY_LINK_DOWN;
+	members_handed_over(cfg, n);
 	resign(cfg, n, reason, false, now, out);
 }
 
 /* Another Active was heard while we go on: it must learn of us, and the segment whose
  * tables it has disturbed must be told again. */
 static void
-answer_rival(struct node *n, struct td_instant now, struct node_actions *out)
+answer_rival(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
 {
 	if (!is_set(n->rival_since))
 		n->rival_since = now;
+	/* Two nodes that both go on would answer each other's answers without end. */
+	if (instant_diff_ns(now, n->answered_at) < cfg->interval_ns / 2)
+		return;
+	n->answered_at = now;
 	do_adverts(out, n->priority);
-	node_do(out, NODE_DO_SEND_WITNESS);
+	do_witness(cfg, n, now, out);
 	node_do(out, NODE_DO_ANNOUNCE);
 }
 
@@ -333,7 +351,7 @@ on_advert(const struct node_config *cfg, struct node *n, const struct node_event
 	    rival_wins_by_priority(cfg, n, ev->advert.priority))
 		yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
 	else
-		answer_rival(n, now, out);
+		answer_rival(cfg, n, now, out);
 }
 
 static void
@@ -394,7 +412,7 @@ active_witness(const struct node_config *cfg, struct node *n,
 	} else if (w->term == n->term && rival_wins_by_priority(cfg, n, w->priority)) {
 		yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
 	} else {
-		answer_rival(n, now, out);
+		answer_rival(cfg, n, now, out);
 	}
 }
 
@@ -503,7 +521,7 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 	if (instant_reached(now, n->tick_deadline)) {
 		n->renew = true;
 		do_adverts(out, n->priority);
-		node_do(out, NODE_DO_SEND_WITNESS);
+		do_witness(cfg, n, now, out);
 	}
 }
 
@@ -527,14 +545,14 @@ on_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
 	case TD_ROLE_INITIALIZE:
 		/* Stopping, in the drain: the resignation may have been lost. */
 		if (turn)
-			node_do(out, NODE_DO_SEND_WITNESS);
+			do_witness(cfg, n, now, out);
 		break;
 	case TD_ROLE_BACKUP:
 		if (instant_reached(now, n->down_deadline))
 			try_takeover(cfg, n, now, out);
 		review_claim(cfg, n, now);
 		if (turn && n->role == TD_ROLE_BACKUP)
-			node_do(out, NODE_DO_SEND_WITNESS);
+			do_witness(cfg, n, now, out);
 		break;
 	case TD_ROLE_ACTIVE:
 		active_tick(cfg, n, now, out);
@@ -555,11 +573,17 @@ on_sent(const struct node_config *cfg, struct node *n, const struct node_event *
 	if (n->role != TD_ROLE_ACTIVE || !n->renew)
 		return;
 	n->renew = false;
-	if (instant_reached(ev->sent.before, n->answer_deadline)) {
+	/* The whole round, on every path, must have left before the old lease ended: on
+	 * the one path that works the peer may have waited since the round before this
+	 * one. */
+	if (instant_reached(now, n->answer_deadline)) {
 		lapse(cfg, n, now, out);
 	} else if (ev->sent.ok) {
 		n->answer_deadline = instant_add(ev->sent.before, node_lease_ns(cfg));
 		do_fence(out, n->answer_deadline, n->answer_deadline);
+		if (!n->promoted)
+			node_do(out, NODE_DO_PROMOTE);
+		n->promoted = true;
 	}
 }
 
@@ -578,7 +602,7 @@ on_startup(const struct node_config *cfg, struct node *n, struct td_instant now,
 	n->tick_deadline = instant_add(now, cfg->interval_ns);
 	do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
 	do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
-	node_do(out, NODE_DO_SEND_WITNESS);
+	do_witness(cfg, n, now, out);
 }
 
 static void
@@ -603,7 +627,7 @@ on_shutdown(const struct node_config *cfg, struct node *n, bool at_once,
 	n->reason = NODE_BY_SHUTDOWN;
 	n->withdraw_deadline = TD_NEVER;
 	do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
-	node_do(out, NODE_DO_SEND_WITNESS);
+	do_witness(cfg, n, now, out);
 	if (draining)
 		node_do(out, NODE_DO_DEMOTE);
 }
@@ -620,6 +644,7 @@ on_link(const struct node_config *cfg, struct node *n, const struct node_event *
 		return;
 	mb->link_up = ev->link_up;
 	mb->frame_at = (struct td_instant){ 0 };
+	mb->handed_over = false;
 	/* While there was no link, or not every link at start, there was nothing to
 	 * hear. */
 	listened = instant_add(now, node_active_down_interval_ns(cfg, n));
@@ -655,6 +680,9 @@ publish(const struct node_config *cfg, struct node *n, struct td_instant now,
 	if (role.role == old->role && role.term == old->term &&
 	    role.peer_alive == old->peer_alive && role.peer_role == old->peer_role &&
 	    role.peer_term == old->peer_term)
+		return;
+	/* The others follow when the addresses are there. */
+	if (role.role == TD_ROLE_ACTIVE && !n->promoted)
 		return;
 	n->published = role;
 	node_do(out, NODE_DO_ROLE);
@@ -722,7 +750,7 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 	} else {
 		tell |= members_review(cfg, n, now, out);
 		if (tell)
-			node_do(out, NODE_DO_SEND_WITNESS);
+			do_witness(cfg, n, now, out);
 		judge_fitness(cfg, n, now, out);
 		n->alarms = node_alarms(cfg, n, now);
 	}
@@ -768,7 +796,7 @@ node_init(struct node *n, uint64_t term)
 	n->withdraw_deadline = n->listen_deadline = n->defer_deadline = TD_NEVER;
 	n->barrier_deadline = n->rival_since = n->claim_since = TD_NEVER;
 	n->resign_deadline = TD_NEVER;
-	n->hold_deadline = LONG_AGO;
+	n->hold_deadline = n->answered_at = LONG_AGO;
 	n->peer.witness_at = n->peer.active_at = n->peer.alive_at = LONG_AGO;
 	n->peer.active_since = LONG_AGO;
 	n->peer.interval_ns = NS_PER_S;

@@ -71,11 +71,12 @@ struct node_member {
 	struct td_instant advert_at;  /* the peer's last advertisement here */
 	struct td_instant frame_at;   /* any frame at all, as told by NODE_EV_FRAME */
 	struct td_instant next_probe; /* not before; TD_NEVER while one runs */
-	bool suspect;                 /* our own doubt */
-	bool probing;                 /* our doubt or the peer's */
-	uint8_t silent_probes;        /* in a row */
-	bool reached, unreached;      /* outcome, valid while probing */
-	uint8_t peer_bits;            /* enum witness_member_bit, last heard */
+	bool handed_over;        /* for its sake; in doubt until a probe is answered */
+	bool suspect;            /* our own doubt */
+	bool probing;            /* our doubt or the peer's */
+	uint8_t silent_probes;   /* in a row */
+	bool reached, unreached; /* outcome, valid while probing */
+	uint8_t peer_bits;       /* enum witness_member_bit, last heard */
 };
 
 /* The peer as the witness shows it. */
@@ -122,6 +123,7 @@ struct node {
 	    defer_deadline; /* a better candidate may take over until then */
 	struct td_instant barrier_deadline;
 	struct td_instant rival_since; /* both Active and we answered: since then */
+	struct td_instant answered_at; /* a rival, last */
 	struct td_instant claim_since; /* conditions of preemption hold since then */
 	struct td_instant
 	    hold_deadline; /* no second hand-over by a partial cut before */
@@ -130,6 +132,7 @@ struct node {
 	bool stopped;                      /* and NODE_DO_STOPPED given */
 	bool peer_resigned;                /* takeover needs no further wait */
 	bool claiming;
+	bool promoted;                    /* Active, fence opened, addresses there */
 	bool renew;                       /* the next SENT belongs to a tick */
 	enum node_reason handover_reason; /* what the barrier is for */
 	bool handover_asked;              /* by a request that awaits its answer */
@@ -213,6 +216,8 @@ struct node_action {
 	uint64_t term;
 	struct td_instant answer, forward;
 	enum node_refusal refusal;
+	struct witness_payload witness; /* SEND_WITNESS: what was true at this place in
+					   the list; later actions change it */
 };
 
 #define NODE_ACTIONS_MAX (16 + 2 * NODE_MEMBERS_MAX)
@@ -232,8 +237,8 @@ void node_step(const struct node_config *cfg, struct node *n,
 /* When the next NODE_EV_TICK is due. */
 struct td_instant node_deadline(const struct node *n);
 
-/* What NODE_DO_SEND_WITNESS carries; cluster, challenge, echo and generation are the
- * caller's. */
+/* What NODE_DO_SEND_WITNESS carries; cluster, challenge, echo and generation are filled
+ * in where it is sealed. */
 void node_witness(const struct node_config *cfg, const struct node *n,
     struct td_instant now, struct witness_payload *ret_payload);
 

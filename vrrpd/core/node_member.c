@@ -61,6 +61,17 @@ members_unfit_balance(const struct node_config *cfg, const struct node *n)
 	return balance;
 }
 
+/* A Backup does not notice that it cannot send: it would be the preferred node again at
+ * once. What was found out as Active holds until it is refuted. */
+void
+members_handed_over(const struct node_config *cfg, struct node *n)
+{
+	for (unsigned m = 0; m < cfg->member_count; m++)
+		n->member[m].handed_over = n->member[m].link_up &&
+		    n->member[m].unreached &&
+		    (n->member[m].peer_bits & WITNESS_MEMBER_REACHED) != 0;
+}
+
 static int64_t
 advert_gap_ns(const struct node *n)
 {
@@ -103,6 +114,8 @@ is_suspect(const struct node_config *cfg, const struct node *n, uint8_t member,
 
 	if (!mb->link_up)
 		return false;
+	if (mb->handed_over)
+		return true;
 	/* The peer has been Active for long enough to be heard here, and is alive. */
 	if (n->role == TD_ROLE_BACKUP && n->peer.role == TD_ROLE_ACTIVE &&
 	    cfg->advertises[member] && !hears_adverts(n, mb, now) &&
@@ -178,7 +191,7 @@ member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
 		return false;
 	if (reached) {
 		mb->reached = true;
-		mb->unreached = false;
+		mb->unreached = mb->handed_over = false;
 		mb->silent_probes = 0;
 	} else if (++mb->silent_probes >= SILENT_PROBES_MAX) {
 		mb->silent_probes = SILENT_PROBES_MAX;

@@ -34,6 +34,7 @@ void members_stop_probes(struct node *n, struct node_actions *out);
 /* On how many more members we are unfit than the peer; negative: the peer is less fit.
  */
 int members_unfit_balance(const struct node_config *cfg, const struct node *n);
+void members_handed_over(const struct node_config *cfg, struct node *n);
 bool members_any_link(const struct node_config *cfg, const struct node *n);
 bool members_all_links(const struct node_config *cfg, const struct node *n);
 uint8_t member_bits(const struct node_config *cfg, const struct node *n, uint8_t member,

@@ -1,0 +1,105 @@
+/*
+ * daemon.h - tandem-vrrpd's own state: the election and what carries it out.
+ *
+ *    adverts, witness, links, probes, requests          deadline
+ *          |  (drained first)                              |
+ *          v                                               v
+ *      daemon_event ---------> node_step (core) <------- NODE_EV_TICK
+ *                                  |
+ *                                  v  actions, in order
+ *      term, fence, adverts, witness, addresses, announcements, rooms
+ *
+ * Internal to vrrpd: main.c wires it, daemon.c runs it, member.c knows one interface,
+ * status.c shows it.
+ */
+#ifndef TANDEM_VRRPD_DAEMON_H
+#define TANDEM_VRRPD_DAEMON_H
+
+#include "common/histogram.h"
+#include "common/loop.h"
+#include "common/room.h"
+#include "vrrpd/advert_socket.h"
+#include "vrrpd/announce.h"
+#include "vrrpd/core/node.h"
+#include "vrrpd/fence.h"
+#include "vrrpd/link.h"
+#include "vrrpd/probe.h"
+#include "vrrpd/term_store.h"
+#include "vrrpd/witness_socket.h"
+
+struct daemon;
+
+struct member {
+	struct daemon *d;
+	uint8_t index;
+	const struct td_interface *interface; /* borrowed from the configuration */
+	struct link_member *link;
+	struct advert_socket *adverts;
+	struct announce *announce;
+	struct probe *probe;
+	struct loop_timer nobody_timer; /* a probe without anybody to ask ends by it */
+	struct td_instant probe_began;
+	struct td_addr gateway[PROBE_TARGETS_MAX / 2];
+	unsigned gateway_count;
+	bool fence_attached;
+	bool bound; /* sockets belong to the present parent */
+};
+
+struct daemon_counters {
+	uint64_t transitions[NODE_REASONS]; /* by reason */
+	uint64_t fence_renewals, fence_lapses, fence_reattached;
+	uint64_t late_ticks; /* more than one interval */
+	uint64_t term_errors, address_errors, repaired;
+	struct td_histogram lateness, takeover;
+};
+
+struct daemon {
+	struct room *room;
+	struct loop *loop;
+	struct td_config *config; /* owned */
+	struct node_config cfg;
+	struct node node;
+	struct loop_timer timer, fence_timer, exit_timer;
+	struct term_store terms;
+	struct fence_fds fence_fds;
+	struct fence *fence; /* NULL: fence=off */
+	struct link *link;
+	struct witness_socket *witness;
+	int state_dir_fd;
+	bool has_secret, running;
+	uint8_t secret[TD_KEY_BYTES];
+	unsigned member_count;
+	struct member member[TD_INTERFACES_MAX];
+	uint64_t barrier_id;
+	uint64_t request_id; /* the switchover that awaits its reply */
+	enum td_room request_from;
+	struct daemon_counters counters;
+};
+
+/* Gives one event to the election and does what it says, including everything that
+ * follows at once. */
+void daemon_event(struct daemon *d, const struct node_event *ev, struct td_instant now);
+
+/* The loop's timer: drains the sockets, looks at the segments, ticks. */
+void daemon_tick(struct loop_timer *timer);
+
+/* member.c: one interface. All of them return 0 or a negative errno, already logged. */
+int member_open(struct daemon *d, struct member *mb, uint8_t index);
+int member_start(struct member *mb); /* the device, once the fence stands */
+int member_bind(
+    struct member *mb); /* fence, sockets, announcer, probe: to the parent */
+int member_update(struct member *mb, const struct td_interface *interface);
+void member_close(struct member *mb);
+void member_promote(struct member *mb);
+void member_demote(struct member *mb);
+void member_probe(struct member *mb, struct td_instant now);
+void member_probe_cancel(struct member *mb);
+void member_check_fence(struct member *mb);
+/* Hands the frame for "we are gone" to tandemd, or takes it back. */
+void member_last_words(struct member *mb, bool speak);
+extern const struct link_callbacks member_link_callbacks;
+
+/* status.c */
+void daemon_status(void *context, struct room_status *st);
+
+#endif

@@ -1,0 +1,422 @@
+/* main.c - tandem-vrrpd: from tandemd's messages to a running election. */
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <tandem/assert.h>
+#include "common/clock.h"
+#include "common/log.h"
+#include "vrrpd/daemon.h"
+
+#define FENCE_CHECK_NS (1 * NS_PER_S)
+
+static void
+take_secret(struct daemon *d, int fd)
+{
+	d->has_secret = pread(fd, d->secret, sizeof(d->secret), 0) == sizeof(d->secret);
+	close(fd);
+}
+
+static void
+on_fd(void *context, const char *name, int fd)
+{
+	struct daemon *d = context;
+
+	if (strcmp(name, "secret-key") == 0) {
+		take_secret(d, fd);
+	} else if (strcmp(name, "state-dir") == 0) {
+		if (d->state_dir_fd >= 0)
+			close(d->state_dir_fd);
+		d->state_dir_fd = fd;
+	} else if (!fence_fds_take(&d->fence_fds, name, fd)) {
+		log_warn("vrrp", "descriptor %s is not for us", name);
+		close(fd);
+	}
+}
+
+/* Once a second, and after each takeover: what must not hold up an advertisement. */
+static void
+on_fence_timer(struct loop_timer *timer)
+{
+	struct daemon *d = timer->context;
+	int result = term_store_flush(&d->terms);
+
+	if (result < 0)
+		log_limited(
+		    LOG_LV_ERR, "vrrp", 1, "term not flushed: %s", strerror(-result));
+	for (unsigned i = 0; i < d->member_count; i++)
+		member_check_fence(&d->member[i]);
+	loop_timer_set(timer, instant_add(loop_now(d->loop), FENCE_CHECK_NS));
+}
+
+static void
+on_witness(void *context, const struct witness_payload *payload)
+{
+	struct daemon *d = context;
+	struct node_event ev = { .kind = NODE_EV_WITNESS, .witness = payload };
+
+	daemon_event(d, &ev, clock_now());
+}
+
+/* The peer waits for our echo: answer now, outside the election's turn. */
+static void
+on_witness_asked(void *context)
+{
+	struct daemon *d = context;
+	struct witness_payload payload;
+
+	if (!d->running || d->node.role == TD_ROLE_INITIALIZE)
+		return;
+	node_witness(&d->cfg, &d->node, loop_now(d->loop), &payload);
+	(void)witness_socket_send(d->witness, &payload);
+}
+
+static void
+make_node_config(const struct td_config *config, struct node_config *ret)
+{
+	struct node_config cfg = { .index = (uint8_t)config->self,
+		.priority = config->nodes[config->self].priority,
+		.interval_ns = config->vrrp.advertisement_interval_ns,
+		.preempt = config->vrrp.preempt,
+		.preempt_delay_ns = config->vrrp.preempt_delay_ns,
+		.member_count = (uint8_t)config->interface_count };
+
+	for (uint32_t i = 0; i < config->interface_count; i++)
+		cfg.advertises[i] = config->interfaces[i].adverts != TD_ADVERTS_NONE &&
+				    config->interfaces[i].vrid != 0;
+	*ret = cfg;
+}
+
+static int
+open_fence(struct daemon *d)
+{
+	int result;
+
+	if (d->config->vrrp.fence == TD_FENCE_OFF) {
+		log_notice("fence", "fence=off by configuration");
+		return 0;
+	}
+	if (!fence_fds_complete(&d->fence_fds)) {
+		log_err("fence", "fence=off: its programs could not be loaded");
+		return 0;
+	}
+	result = fence_new(&d->fence_fds, room_instance(d->room), &d->fence);
+	if (result < 0)
+		log_err("fence", "fence=off: %s", strerror(-result));
+	return 0;
+}
+
+static int
+open_members(struct daemon *d)
+{
+	int result = link_new(d->loop, d->config->cluster, room_instance(d->room),
+	    d->state_dir_fd, &member_link_callbacks, d, &d->link);
+
+	if (result < 0) {
+		log_err("vrrp", "links: %s", strerror(-result));
+		return result;
+	}
+	for (uint32_t i = 0; i < d->config->interface_count && result == 0; i++) {
+		d->member_count = i + 1;
+		result = member_open(d, &d->member[i], (uint8_t)i);
+	}
+	if (result == 0) {
+		/* Behind a closed fence: what an earlier life left must not speak. */
+		if (d->fence != NULL)
+			fence_close(d->fence, 0);
+		if (link_reconcile(
+			d->link, d->config->interfaces, d->config->interface_count) < 0)
+			log_err("vrrp", "reconcile: %s", link_error(d->link));
+	}
+	for (unsigned i = 0; i < d->member_count && result == 0; i++)
+		result = member_start(&d->member[i]);
+	return result;
+}
+
+static void
+start_election(struct daemon *d, uint64_t term)
+{
+	struct td_instant now = clock_now();
+	struct node_event ev = { .kind = NODE_EV_STARTUP };
+
+	node_init(&d->node, term);
+	d->running = true;
+	daemon_event(d, &ev, now);
+	for (unsigned i = 0; i < d->member_count; i++) {
+		ev = (struct node_event){ .kind = NODE_EV_LINK, .member = (uint8_t)i };
+		ev.link_up = link_facts(d->member[i].link)->carrier;
+		daemon_event(d, &ev, now);
+	}
+	loop_timer_set(&d->fence_timer, instant_add(now, FENCE_CHECK_NS));
+}
+
+static int
+first_config(struct daemon *d)
+{
+	const struct td_config *config = d->config;
+	uint64_t term;
+	int result;
+
+	if (config->vrrp.mode != TD_VRRP_NODE || config->vrrp.version != 3) {
+		log_err("vrrp", "only mode node with version 3 runs here");
+		return -EOPNOTSUPP;
+	}
+	if (!d->has_secret) {
+		log_err("vrrp", "no secret key: the witness cannot be sealed");
+		return -ENOKEY;
+	}
+	make_node_config(config, &d->cfg);
+	result = term_store_open(&d->terms, d->state_dir_fd, &term);
+	if (result < 0) {
+		log_err("vrrp", "state directory, file term: %s", strerror(-result));
+		return result;
+	}
+	result = witness_socket_new(
+	    d->loop, config, d->secret, on_witness, on_witness_asked, d, &d->witness);
+	sodium_memzero(d->secret, sizeof(d->secret));
+	if (result < 0) {
+		log_err("witness", "%s",
+		    result == -ENOKEY
+			? "the secret key does not belong to this node's public_key"
+			: strerror(-result));
+		return result;
+	}
+	result = open_fence(d);
+	if (result == 0)
+		result = open_members(d);
+	if (result == 0)
+		start_election(d, term);
+	return result;
+}
+
+static bool
+same_member(const struct td_interface *a, const struct td_interface *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->vrid == b->vrid &&
+	       a->adverts == b->adverts && a->virtual_mac == b->virtual_mac &&
+	       td_addr_equal(&a->node_address[0], &b->node_address[0]) &&
+	       td_addr_equal(&a->node_address[1], &b->node_address[1]);
+}
+
+static bool
+same_node(const struct td_node *a, const struct td_node *b)
+{
+	bool same = memcmp(a->public_key, b->public_key, sizeof(a->public_key)) == 0;
+
+	for (unsigned i = 0; i < TD_SYNC_LINKS_MAX; i++)
+		same &= td_addr_equal(&a->sync_address[i], &b->sync_address[i]);
+	return same;
+}
+
+/* What may change while the election runs: priorities, preemption, addresses, routes
+ * and announcements. */
+static bool
+applies_live(const struct td_config *old, const struct td_config *new)
+{
+	bool same = strcmp(old->cluster, new->cluster) == 0 && old->self == new->self &&
+		    old->vrrp.mode == new->vrrp.mode &&
+		    old->vrrp.version == new->vrrp.version &&
+		    old->vrrp.advertisement_interval_ns ==
+			new->vrrp.advertisement_interval_ns &&
+		    old->vrrp.fence == new->vrrp.fence &&
+		    old->sync.witness_port == new->sync.witness_port &&
+		    old->interface_count == new->interface_count &&same_node(
+						&old->nodes[0], &new->nodes[0]) &&
+		    same_node(&old->nodes[1], &new->nodes[1]);
+
+	for (uint32_t i = 0; same && i < old->interface_count; i++)
+		same = same_member(&old->interfaces[i], &new->interfaces[i]);
+	return same;
+}
+
+static int
+on_config(void *context, struct td_config *config)
+{
+	struct daemon *d = context;
+	struct td_config *old = d->config;
+	int result;
+
+	if (!d->running) {
+		d->config = config;
+		return first_config(d);
+	}
+	if (!applies_live(old, config)) {
+		td_config_free(config);
+		return -EOPNOTSUPP;
+	}
+	d->config = config;
+	make_node_config(config, &d->cfg);
+	witness_socket_set_generation(d->witness, config->generation);
+	for (unsigned i = 0; i < d->member_count; i++) {
+		result = member_update(&d->member[i], &config->interfaces[i]);
+		if (result < 0)
+			log_err("vrrp", "if=%s not everything could be applied: %s",
+			    config->interfaces[i].name, strerror(-result));
+	}
+	td_config_free(old);
+	log_notice("vrrp", "generation=%" PRIu64 " applied", config->generation);
+	return 0;
+}
+
+static void
+on_link_up(void *context, enum td_room peer)
+{
+	struct daemon *d = context;
+	struct td_msg msg = { .kind = TD_MSG_ROLE };
+
+	if (!d->running)
+		return;
+	if (peer == TD_ROOM_SYNCD || peer == TD_ROOM_LBD || peer == TD_ROOM_MGMTD ||
+	    peer == TD_ROOM_TANDEMD) {
+		node_role(&d->cfg, &d->node, loop_now(d->loop), &msg.role);
+		(void)room_send(d->room, peer, &msg);
+	}
+	if (peer == TD_ROOM_TANDEMD)
+		for (unsigned i = 0; i < d->member_count; i++)
+			member_last_words(
+			    &d->member[i], d->node.role == TD_ROLE_ACTIVE);
+}
+
+static void
+sync_state(struct daemon *d, bool have_state, bool peer_has_state)
+{
+	struct node_event ev = { .kind = NODE_EV_SYNC_STATE };
+
+	ev.sync.have_state = have_state;
+	ev.sync.peer_has_state = peer_has_state;
+	daemon_event(d, &ev, loop_now(d->loop));
+}
+
+static void
+on_link_down(void *context, enum td_room peer)
+{
+	/* The kernel still has the replicas; the peer's view comes back with syncd. */
+	if (peer == TD_ROOM_SYNCD)
+		sync_state(context, false, false);
+}
+
+static void
+on_request(struct daemon *d, enum td_room from, const struct td_msg_request *request)
+{
+	struct node_event ev = { .kind = NODE_EV_SWITCHOVER };
+
+	if (request->what != TD_REQ_SWITCHOVER) {
+		(void)room_reply(
+		    d->room, from, request->id, -EOPNOTSUPP, "not for vrrpd");
+		return;
+	}
+	if (!d->running || d->node.handover_asked) {
+		(void)room_reply(d->room, from, request->id, -EBUSY,
+		    node_refusal_text(NODE_REFUSED_BUSY));
+		return;
+	}
+	d->request_id = request->id;
+	d->request_from = from;
+	daemon_event(d, &ev, loop_now(d->loop));
+}
+
+static void
+on_message(void *context, enum td_room from, struct td_msg *msg)
+{
+	struct daemon *d = context;
+	struct node_event ev;
+
+	switch (msg->kind) {
+	case TD_MSG_SYNC_STATE:
+		sync_state(
+		    d, msg->sync_state.have_state, msg->sync_state.peer_has_state);
+		break;
+	case TD_MSG_BARRIER:
+		if (!msg->barrier.done || msg->barrier.id != d->barrier_id)
+			break;
+		ev = (struct node_event){ .kind = NODE_EV_BARRIER };
+		ev.barrier_ok = msg->barrier.ok;
+		daemon_event(d, &ev, loop_now(d->loop));
+		break;
+	case TD_MSG_REQUEST:
+		on_request(d, from, &msg->request);
+		break;
+	case TD_MSG_NONE:
+	case TD_MSG_ROLE:
+	case TD_MSG_SERVER_HEALTH:
+	case TD_MSG_LAST_WORDS:
+	case TD_MSG_REPLY:
+	case TD_MSG_STATUS:
+	case TD_MSG_PEER_CALL:
+		log_limited(LOG_LV_WARN, "vrrp", 1, "unexpected message %d from %s",
+		    (int)msg->kind, td_room_name(from));
+		break;
+	}
+}
+
+static void
+on_stop(void *context, bool orphan)
+{
+	struct daemon *d = context;
+	struct node_event ev = { .kind = NODE_EV_SHUTDOWN };
+
+	/* Without tandemd nobody would close the fence after us: no time for a drain.
+	 */
+	ev.now = orphan;
+	if (d->running)
+		daemon_event(d, &ev, loop_now(d->loop));
+	else
+		room_exit(d->room, 0);
+}
+
+static void
+close_daemon(struct daemon *d)
+{
+	d->running = false;
+	loop_timer_cancel(&d->timer);
+	loop_timer_cancel(&d->fence_timer);
+	if (d->fence != NULL)
+		fence_close(d->fence, 0);
+	for (unsigned i = 0; i < d->member_count; i++)
+		member_close(&d->member[i]);
+	if (d->link != NULL)
+		link_free(d->link);
+	witness_socket_free(d->witness);
+	fence_free(d->fence);
+	fence_fds_close(&d->fence_fds);
+	(void)term_store_flush(&d->terms);
+	if (d->state_dir_fd >= 0)
+		close(d->state_dir_fd);
+	td_config_free(d->config);
+	sodium_memzero(d->secret, sizeof(d->secret));
+}
+
+static void
+on_exit_timer(struct loop_timer *timer)
+{
+	struct daemon *d = timer->context;
+
+	close_daemon(d);
+	room_exit(d->room, EXIT_SUCCESS);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct room_callbacks callbacks = { .config = on_config,
+		.fd = on_fd,
+		.link_up = on_link_up,
+		.link_down = on_link_down,
+		.message = on_message,
+		.status = daemon_status,
+		.stop = on_stop };
+	static struct daemon d; /* large, and one per process; only passed down */
+
+	d.state_dir_fd = d.terms.dir_fd = -1;
+	fence_fds_init(&d.fence_fds);
+	d.room = room_open(argc, argv, TD_ROOM_VRRPD, &callbacks, &d);
+	if (d.room == NULL)
+		return EXIT_FAILURE;
+	d.loop = room_loop(d.room);
+	loop_timer_init(d.loop, &d.timer, daemon_tick, &d);
+	loop_timer_init(d.loop, &d.fence_timer, on_fence_timer, &d);
+	loop_timer_init(d.loop, &d.exit_timer, on_exit_timer, &d);
+	return room_run(d.room);
+}

@@ -1,0 +1,451 @@
+/* member.c - one interface of the node: its device, sockets, fence and probes. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <tandem/assert.h>
+#include "common/clock.h"
+#include "common/log.h"
+#include "vrrpd/daemon.h"
+
+#define NODE_LEASE 0 /* all members share one lease */
+
+static bool
+member_advertises(const struct member *mb)
+{
+	return mb->interface->adverts != TD_ADVERTS_NONE && mb->interface->vrid != 0;
+}
+
+static void
+heard_advert(
+    void *context, const struct vrrp_advert *advert, const struct td_addr *source)
+{
+	struct member *mb = context;
+	struct node_event ev = { .kind = NODE_EV_ADVERT, .member = mb->index };
+
+	(void)source;
+	ev.advert.priority = advert->priority;
+	ev.advert.interval_ns = advert->max_adver_interval_ns;
+	daemon_event(mb->d, &ev, clock_now());
+}
+
+static void
+probe_over(struct member *mb, bool reached)
+{
+	struct node_event ev = {
+		.kind = NODE_EV_PROBED, .member = mb->index, .reached = reached
+	};
+
+	daemon_event(mb->d, &ev, loop_now(mb->d->loop));
+}
+
+static void
+on_probe_done(void *context, const struct probe_result *result)
+{
+	struct member *mb = context;
+
+	log_debug("vrrp", "if=%s probe asked=%u answered=%u delay=%.1fms",
+	    mb->interface->name, result->asked, result->answered,
+	    (double)result->delay_ns / NS_PER_MS);
+	probe_over(mb, result->answered > 0);
+}
+
+/* Nobody is known there who could answer: then any frame counts as a sign of life. */
+static void
+on_nobody(struct loop_timer *timer)
+{
+	struct member *mb = timer->context;
+	const struct link_facts *facts = link_facts(mb->link);
+	struct td_instant frame = { 0 };
+
+	if (mb->d->fence != NULL)
+		frame = fence_last_frame(mb->d->fence, facts->parent_ifindex);
+	probe_over(mb, frame.ns >= mb->probe_began.ns);
+}
+
+void
+member_probe(struct member *mb, struct td_instant now)
+{
+	struct td_instant end = instant_add(now, node_probe_ns(&mb->d->cfg));
+	int result;
+
+	mb->probe_began = now;
+	result = probe_neighbours(mb->probe, mb->gateway, mb->gateway_count, now, end);
+	if (result < 0) {
+		if (result != -ENOENT)
+			log_limited(LOG_LV_WARN, "vrrp", 1, "if=%s probe failed: %s",
+			    mb->interface->name, strerror(-result));
+		loop_timer_set(&mb->nobody_timer, end);
+	}
+}
+
+void
+member_probe_cancel(struct member *mb)
+{
+	probe_cancel(mb->probe);
+	loop_timer_cancel(&mb->nobody_timer);
+}
+
+static int
+fence_member(struct member *mb)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	struct fence_member fm = { .ifindex = facts->parent_ifindex,
+		.lease = NODE_LEASE,
+		.has_virtual_mac = mb->interface->virtual_mac };
+	const struct td_prefix *addresses;
+	unsigned count;
+	int result;
+
+	mb->fence_attached = false;
+	if (mb->d->fence == NULL || facts->parent_ifindex == 0)
+		return 0;
+	memcpy(fm.virtual_mac, facts->virtual_mac, sizeof(fm.virtual_mac));
+	memcpy(fm.own_mac, facts->own_mac, sizeof(fm.own_mac));
+	result = fence_member_set(mb->d->fence, &fm);
+	addresses = link_addresses(mb->link, &count);
+	for (unsigned i = 0; i < count && result == 0; i++)
+		result = fence_address_add(mb->d->fence, &addresses[i].addr,
+		    facts->parent_ifindex, NODE_LEASE);
+	if (result == 0)
+		result = fence_attach(mb->d->fence, facts->parent_ifindex);
+	if (result < 0)
+		log_err("fence", "if=%s fence=off: %s", mb->interface->name,
+		    strerror(-result));
+	mb->fence_attached = result == 0;
+	return result;
+}
+
+void
+member_check_fence(struct member *mb)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	int result;
+
+	if (mb->d->fence == NULL || facts->parent_ifindex == 0)
+		return;
+	result = fence_check(mb->d->fence, facts->parent_ifindex);
+	if (result == 0 && mb->fence_attached)
+		return;
+	log_warn("fence", "if=%s detached (%s), attaching again", mb->interface->name,
+	    strerror(-result));
+	mb->d->counters.fence_reattached++;
+	fence_member(mb);
+}
+
+static struct td_addr
+own_address4(const struct member *mb)
+{
+	const struct td_addr *configured =
+	    &mb->interface->node_address[mb->d->config->self];
+
+	return configured->family == AF_INET ? *configured
+					     : link_facts(mb->link)->own_address4;
+}
+
+static int
+bind_adverts(struct member *mb)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	const struct td_config *config = mb->d->config;
+	const struct td_addr *peer = &mb->interface->node_address[1 - config->self];
+	struct advert_binding b = { .ifindex = facts->parent_ifindex,
+		.interval_ns = config->vrrp.advertisement_interval_ns,
+		.checksum = config->vrrp.checksum_pseudo_header
+				? VRRP_CHECKSUM_PSEUDO_HEADER
+				: VRRP_CHECKSUM_MESSAGE_ONLY };
+
+	if (mb->adverts == NULL)
+		return 0;
+	memcpy(b.name, mb->interface->name, sizeof(b.name));
+	memcpy(b.source_mac, facts->virtual_mac, sizeof(b.source_mac));
+	b.accept.vrid = mb->interface->vrid;
+	b.accept.unicast = mb->interface->adverts == TD_ADVERTS_UNICAST;
+	b.accept.own = own_address4(mb);
+	if (peer->family == AF_INET)
+		b.accept.peer = *peer;
+	for (uint32_t i = 0; i < mb->interface->address_count; i++) {
+		const struct td_addr *addr = &mb->interface->addresses[i].addr;
+
+		if (addr->family == AF_INET && b.address_count < VRRP_ADDRESSES_MAX)
+			memcpy(b.addresses + 4 * b.address_count++, addr->bytes, 4);
+	}
+	return advert_socket_bind(mb->adverts, &b);
+}
+
+static int
+bind_probe(struct member *mb)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	struct probe_member pm = { .parent_ifindex = facts->parent_ifindex,
+		.own_address4 = own_address4(mb),
+		.own_address6 = facts->own_address6 };
+
+	memcpy(pm.own_mac, facts->own_mac, sizeof(pm.own_mac));
+	memcpy(pm.virtual_mac, facts->virtual_mac, sizeof(pm.virtual_mac));
+	return probe_bind(mb->probe, &pm);
+}
+
+static int
+bind_announce(struct member *mb)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	const struct td_prefix *addresses;
+	unsigned count;
+	int result =
+	    announce_bind(mb->announce, facts->device_ifindex, facts->virtual_mac);
+
+	if (result < 0)
+		return result;
+	addresses = link_addresses(mb->link, &count);
+	return announce_set(mb->announce, addresses, count);
+}
+
+int
+member_bind(struct member *mb)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	const char *what = "advertisements";
+	int result;
+
+	mb->bound = false;
+	if (facts->parent_ifindex == 0) {
+		log_warn(
+		    "vrrp", "if=%s is missing, waiting for it", mb->interface->name);
+		return 0;
+	}
+	result = bind_adverts(mb);
+	if (result == 0) {
+		what = "probes";
+		result = bind_probe(mb);
+	}
+	if (result == 0 && facts->device_ifindex != 0) {
+		what = "announcements";
+		result = bind_announce(mb);
+	}
+	if (result < 0)
+		log_err("vrrp", "if=%s %s: %s", mb->interface->name, what,
+		    strerror(-result));
+	mb->bound = result == 0;
+	return result;
+}
+
+/* Gateways are asked first: they are there even when nobody talks. */
+static void
+collect_gateways(struct member *mb)
+{
+	mb->gateway_count = 0;
+	for (uint32_t i = 0; i < mb->interface->route_count; i++) {
+		const struct td_addr *gateway = &mb->interface->routes[i].gateway;
+
+		if (gateway->family != 0 &&
+		    mb->gateway_count < sizeof(mb->gateway) / sizeof(mb->gateway[0]))
+			mb->gateway[mb->gateway_count++] = *gateway;
+	}
+}
+
+int
+member_open(struct daemon *d, struct member *mb, uint8_t index)
+{
+	const struct td_interface *interface = &d->config->interfaces[index];
+	const char *what = "link";
+	int result;
+
+	*mb = (struct member){ .d = d, .index = index, .interface = interface };
+	loop_timer_init(d->loop, &mb->nobody_timer, on_nobody, mb);
+	collect_gateways(mb);
+	result = link_member_open(d->link, interface, mb, &mb->link);
+	if (result == 0) {
+		what = "announcements";
+		result = announce_new(d->loop, d->config->vrrp.garp_repeat,
+		    d->config->vrrp.garp_refresh_ns, &mb->announce);
+	}
+	if (result == 0) {
+		what = "probes";
+		result = probe_new(d->loop, on_probe_done, mb, &mb->probe);
+	}
+	if (result == 0 && member_advertises(mb)) {
+		what = "advertisements";
+		result = advert_socket_new(d->loop, heard_advert, mb, &mb->adverts);
+	}
+	if (result < 0) {
+		log_err(
+		    "vrrp", "if=%s %s: %s", interface->name, what, strerror(-result));
+		return result;
+	}
+	fence_member(mb);
+	return 0;
+}
+
+int
+member_start(struct member *mb)
+{
+	int result = link_member_restore(mb->link);
+
+	if (result < 0)
+		log_err(
+		    "vrrp", "if=%s: %s", mb->interface->name, link_error(mb->d->link));
+	return result < 0 ? result : member_bind(mb);
+}
+
+int
+member_update(struct member *mb, const struct td_interface *interface)
+{
+	const struct td_interface *old = mb->interface;
+	const struct link_facts *facts = link_facts(mb->link);
+	int result = 0;
+
+	mb->interface = interface;
+	collect_gateways(mb);
+	/* New addresses are fenced before they exist, old ones until they are gone. */
+	for (uint32_t i = 0; i < interface->address_count && mb->d->fence != NULL; i++)
+		result |= fence_address_add(mb->d->fence, &interface->addresses[i].addr,
+		    facts->parent_ifindex, NODE_LEASE);
+	result |= link_member_update(mb->link, interface);
+	for (uint32_t i = 0; i < old->address_count && mb->d->fence != NULL; i++) {
+		bool kept = false;
+
+		for (uint32_t k = 0; k < interface->address_count; k++)
+			kept |= td_addr_equal(
+			    &old->addresses[i].addr, &interface->addresses[k].addr);
+		if (!kept)
+			fence_address_remove(mb->d->fence, &old->addresses[i].addr,
+			    facts->parent_ifindex);
+	}
+	if (result != 0)
+		log_err("vrrp", "if=%s update: %s", interface->name,
+		    link_error(mb->d->link));
+	return member_bind(mb);
+}
+
+void
+member_close(struct member *mb)
+{
+	uint32_t ifindex = mb->link != NULL ? link_facts(mb->link)->parent_ifindex : 0;
+
+	loop_timer_cancel(&mb->nobody_timer);
+	probe_free(mb->probe);
+	announce_free(mb->announce);
+	advert_socket_free(mb->adverts);
+	if (mb->link != NULL)
+		link_member_close(mb->link);
+	/* Only now: the fence outlives what it fences. */
+	if (mb->d->fence != NULL && ifindex != 0)
+		fence_detach(mb->d->fence, ifindex);
+}
+
+void
+member_promote(struct member *mb)
+{
+	if (link_promote(mb->link) < 0) {
+		mb->d->counters.address_errors++;
+		log_err(
+		    "vrrp", "if=%s: %s", mb->interface->name, link_error(mb->d->link));
+	}
+}
+
+void
+member_demote(struct member *mb)
+{
+	announce_stop(mb->announce);
+	if (link_demote(mb->link) < 0) {
+		mb->d->counters.address_errors++;
+		log_err(
+		    "vrrp", "if=%s: %s", mb->interface->name, link_error(mb->d->link));
+	}
+}
+
+void
+member_last_words(struct member *mb, bool speak)
+{
+	struct td_msg msg = { .kind = TD_MSG_LAST_WORDS };
+
+	if (mb->adverts == NULL)
+		return;
+	msg.last_words.ifindex = link_facts(mb->link)->parent_ifindex;
+	if (speak)
+		msg.last_words.len =
+		    (uint16_t)advert_socket_frame(mb->adverts, VRRP_PRIORITY_RESIGN,
+			msg.last_words.frame, sizeof(msg.last_words.frame));
+	(void)room_send(mb->d->room, TD_ROOM_TANDEMD, &msg);
+}
+
+static void
+on_carrier(void *context, struct link_member *link, bool up)
+{
+	struct daemon *d = context;
+	struct member *mb = link_member_context(link);
+	struct node_event ev = { .kind = NODE_EV_LINK, .member = mb->index };
+
+	log_notice("vrrp", "if=%s link %s", mb->interface->name, up ? "up" : "down");
+	ev.link_up = up;
+	daemon_event(d, &ev, loop_now(d->loop));
+}
+
+static void
+on_gone(void *context, struct link_member *link)
+{
+	struct member *mb = link_member_context(link);
+	struct advert_binding none = { .ifindex = 0 };
+
+	log_warn("vrrp", "if=%s is gone", mb->interface->name);
+	mb->bound = mb->fence_attached = false;
+	if (mb->adverts != NULL)
+		advert_socket_bind(mb->adverts, &none);
+	if (!link_facts(link)->carrier)
+		on_carrier(context, link, false);
+}
+
+static void
+on_back(void *context, struct link_member *link)
+{
+	struct daemon *d = context;
+	struct member *mb = link_member_context(link);
+
+	log_notice("vrrp", "if=%s is back", mb->interface->name);
+	fence_member(mb);
+	if (member_start(mb) == 0 && d->node.role == TD_ROLE_ACTIVE) {
+		member_promote(mb);
+		announce_start(mb->announce, loop_now(d->loop));
+	}
+	on_carrier(context, link, link_facts(link)->carrier);
+}
+
+static void
+on_changed(void *context, struct link_member *link)
+{
+	struct daemon *d = context;
+	struct member *mb = link_member_context(link);
+
+	fence_member(mb);
+	member_bind(mb);
+	if (d->node.role == TD_ROLE_ACTIVE)
+		member_last_words(mb, true);
+}
+
+static void
+on_repaired(void *context, struct link_member *link, const struct td_addr *addr)
+{
+	struct daemon *d = context;
+	struct member *mb = link_member_context(link);
+	char text[TD_ADDR_STRLEN];
+
+	d->counters.repaired++;
+	log_limited(LOG_LV_WARN, "vrrp", 5,
+	    "if=%s address=%s was removed by somebody, put back", mb->interface->name,
+	    td_addr_format(addr, text));
+	announce_one(mb->announce, addr);
+}
+
+static void
+on_tc_changed(void *context, struct link_member *link)
+{
+	(void)context;
+	member_check_fence(link_member_context(link));
+}
+
+const struct link_callbacks member_link_callbacks = { .carrier = on_carrier,
+	.gone = on_gone,
+	.back = on_back,
+	.changed = on_changed,
+	.repaired = on_repaired,
+	.tc_changed = on_tc_changed };
