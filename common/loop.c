@@ -397,6 +397,7 @@ loop_run(struct loop *loop)
 			return r;
 		run_due_timers(loop);
 	}
+	loop->stop = false;
 	return loop->exit_code;
 }
 

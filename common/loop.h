@@ -58,7 +58,7 @@ int loop_signal_add(struct loop *loop, int signo, loop_signal_handler *handler, 
 struct td_instant loop_now(const struct loop *loop); /* of this wake-up */
 int64_t loop_lateness_ns(const struct loop *loop);   /* how late the last timer ran */
 
-/* Until loop_stop; returns the code given to it, or negative errno. */
+/* Until loop_stop; returns the code given to it, or negative errno. May run again. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop, int exit_code);
 

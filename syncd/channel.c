@@ -24,8 +24,9 @@
 #define CONNECT_MS 1000
 #define TCP_SILENCE_MS 3000
 #define BIND_RETRY_NS NS_PER_S
+#define REFUSED_RETRY_NS NS_PER_S
 #define REFUSAL_LOG_NS (60 * NS_PER_S)
-#define KEY_FAILURES 5 /* then the peer's other key is tried */
+#define KEY_FAILURES 2 /* then the peer's other key is tried */
 
 enum { S_SEND, S_RECEIVE, S_ZAP, S_SEND_MONITOR, S_RECEIVE_MONITOR, S_COUNT };
 
@@ -37,6 +38,7 @@ struct channel {
 	void *socket[S_COUNT];
 	struct loop_fd lf[S_COUNT];
 	struct loop_timer again; /* the rest of a long queue; binding */
+	struct loop_timer retry; /* connecting after a refusal */
 	char own_end[96], peer_end[176];
 	bool bound, up, lost, processing;
 	unsigned key,
@@ -124,15 +126,29 @@ channel_reconnect(struct channel *ch)
 		log_err("sync", "connect peer=%s: %s", ch->peer_end, strerror(-r));
 }
 
+/* After a refusal libzmq gives an endpoint up for good, but the peer's key may be about
+ * to be changed, or ours to be let in. */
 static void
 send_failed(struct channel *ch, int detail)
 {
 	refused(ch, CHANNEL_REFUSED_BY_PEER, ch->peer_end, detail);
-	if (++ch->key_failures < KEY_FAILURES ||
-	    sodium_is_zero(ch->cfg.peer_keys[1], TD_KEY_BYTES))
+	if (ch->retry.deadline.ns == TD_NEVER.ns)
+		loop_timer_set(
+		    &ch->retry, instant_add(loop_now(ch->loop), REFUSED_RETRY_NS));
+}
+
+static void
+on_retry(struct loop_timer *timer)
+{
+	struct channel *ch = timer->context;
+
+	if (ch->up)
 		return;
-	ch->key_failures = 0;
-	ch->key = 1 - ch->key;
+	if (++ch->key_failures >= KEY_FAILURES &&
+	    !sodium_is_zero(ch->cfg.peer_keys[1], TD_KEY_BYTES)) {
+		ch->key_failures = 0;
+		ch->key = 1 - ch->key;
+	}
 	channel_reconnect(ch);
 }
 
@@ -489,6 +505,7 @@ channel_new(
 	ch->loop = loop;
 	ch->cfg = *cfg;
 	loop_timer_init(loop, &ch->again, on_again, ch);
+	loop_timer_init(loop, &ch->retry, on_retry, ch);
 	end_format(own, sizeof(own), &cfg->own_address, cfg->port);
 	end_format(own_any, sizeof(own_any), &cfg->own_address, 0);
 	end_format(peer, sizeof(peer), &cfg->peer_address, cfg->peer_port);
@@ -513,6 +530,7 @@ channel_free(struct channel *ch)
 	if (ch == NULL)
 		return;
 	loop_timer_cancel(&ch->again);
+	loop_timer_cancel(&ch->retry);
 	for (int i = 0; i < S_COUNT; i++) {
 		if (ch->lf[i].loop != NULL)
 			loop_fd_remove(&ch->lf[i]);
