@@ -43,8 +43,13 @@ def blackouts_text(result):
     return "\n".join(lines)
 
 
+STACKS = {"tandem": "Tandem", "classic": "keepalived + conntrackd + nftables"}
+
+
 def result_text(result):
-    parts = [timeline_text(result), sessions_text(result), blackouts_text(result)]
+    head = (f"{STACKS[result['stack']]}; fault: {result['text']}; Active before: "
+            f"{result['active_before']}, after: {result['active_after'] or 'not one router'}")
+    parts = [head, timeline_text(result), sessions_text(result), blackouts_text(result)]
     if result["failures"]:
         parts.append("\n".join(["NOT KEPT:"] + [f"  {f}" for f in result["failures"]]))
     else:

@@ -4,7 +4,7 @@ import time
 
 from .agents import Agent, wait_alive, wait_ready
 from .faults import wait_fault_over
-from .host import LabError, MS, NS, now_ns, wait_for
+from .host import LabError, MS, NS, now_ns, progress, wait_for
 from .topology import VIRTUAL_LAN, VIRTUAL_LAN6, VIRTUAL_WAN, VIRTUAL_WAN6
 
 # kind: (from which host, to which address, ports)
@@ -155,16 +155,19 @@ def run_fault(lab, fault, sessions=200, bulk=10, before_fault_s=None, recover=Tr
             before_fault_s = BULK_SECONDS * 0.3 if bulk else 1.0
         time.sleep(max(0.0, before_fault_s - (now_ns() - load.bulk_started) / NS))
         load.mark()
+        progress(f"== fault: {fault.text} ({node})")
         begin = now_ns()
         before, after = fault.inject(lab, node)
         wait_fault_over(fault.name)
         time.sleep(HOLD_SECONDS)
         if bulk:
+            progress("== waiting for the downloads to complete")
             load.settle()
         else:
             wait_alive(load.sessions, SETTLE_SECONDS)
         recovered = None
         if recover:
+            progress(f"== {node} is brought back")
             recovered = now_ns()
             fault.recover(lab, node)
             time.sleep(2.0)  # what a returning node does wrong, it does at once
