@@ -18,7 +18,7 @@
 #include "common/room_wire.h"
 
 #define INSTANCE_MAX 32
-#define CONFIG_BYTES_MAX (64L * 1024 * 1024)
+#define PACKED_BYTES_MAX (16L * 1024 * 1024)
 #define PACKETS_PER_WAKE_UP 64 /* then the other descriptors have their turn */
 #define QUEUE_BYTES_MAX (16UL * 1024 * 1024)
 #define STOP_SECONDS 5 /* a stop that hangs ends by SIGALRM */
@@ -301,7 +301,7 @@ config_receive(int fd, const struct control_packet *packet)
 
 	if (end == packet->text || *end != '\0' || self >= TD_NODES)
 		return NULL;
-	if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > CONFIG_BYTES_MAX)
+	if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > PACKED_BYTES_MAX)
 		return NULL;
 	bytes = malloc((size_t)st.st_size);
 	if (bytes != NULL &&
