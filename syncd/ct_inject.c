@@ -562,7 +562,6 @@ ct_inject_strict(
 	struct operation *op;
 	int result = next_operation(inject, &flow->key, &op);
 
-	td_assert(flow->key.protocol == FLOW_TCP);
 	op->flow = *flow;
 	op->cookie = cookie;
 	op->step = STEP_STRICT;

@@ -11,8 +11,8 @@
  *            the flow created (counted) with CT_INJECT_REPLACE; without, the flow is
  *            refused with -EEXIST.
  *   delete   by original tuple; an absent entry is success.
- *   strict   after a takeover and its grace: BE_LIBERAL, which every replica is
- * inserted with, becomes what the owner had.
+ *   strict   takes BE_LIBERAL away, which every replica is inserted with, for TCP flows
+ *            whose scales are known; an absent entry is fine. See ct_grace.h.
  *
  * Replicas have status CONFIRMED and the record's SEEN_REPLY and ASSURED, and expire
  * after the given timeout: remaining time plus lease. An expiry is announced like any

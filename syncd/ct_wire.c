@@ -13,12 +13,16 @@
 #include <tandem/assert.h>
 #include "syncd/core/flow.h"
 
-/* Flags of a direction that mean something on another node. The rest (unacknowledged
- * data, highest ACK seen, challenge ACK) belongs to sequence numbers that no attribute
- * carries: "highest ACK seen" without the number makes valid RSTs invalid. */
+/*
+ * Flags of a direction that mean something on another node. Unacknowledged data,
+ * highest ACK seen and challenge ACK belong to sequence numbers that no attribute
+ * carries: "highest ACK seen" without the number makes valid resets invalid. BE_LIBERAL
+ * is every replica's (put_tcp), so that a table's own view of it would differ between
+ * the nodes of a pair.
+ */
 #define TCP_FLAGS_CARRIED                                                              \
 	(IP_CT_TCP_FLAG_WINDOW_SCALE | IP_CT_TCP_FLAG_SACK_PERM |                      \
-	    IP_CT_TCP_FLAG_CLOSE_INIT | IP_CT_TCP_FLAG_BE_LIBERAL)
+	    IP_CT_TCP_FLAG_CLOSE_INIT)
 
 static bool
 is_icmp(uint8_t protocol)
@@ -178,7 +182,7 @@ decode_tuple(const struct nlattr *nest, uint8_t family, struct flow_tuple *tuple
 }
 
 static bool
-decode_tcp(const struct nlattr *nest, struct flow_record *flow)
+decode_tcp(const struct nlattr *nest, struct flow_record *flow, struct ct_facts *facts)
 {
 	const struct nlattr *attr;
 	bool ok = true;
@@ -206,6 +210,8 @@ decode_tcp(const struct nlattr *nest, struct flow_record *flow)
 			return false;
 	}
 	for (int dir = FLOW_ORIG; dir <= FLOW_REPLY; dir++) {
+		if (flow->tcp_flags[dir] & IP_CT_TCP_FLAG_BE_LIBERAL)
+			facts->tcp_liberal = true;
 		flow->tcp_flags[dir] &= TCP_FLAGS_CARRIED;
 		if (flow->tcp_wscale[dir] > FLOW_WSCALE_MAX)
 			flow->tcp_wscale[dir] = FLOW_WSCALE_MAX;
@@ -215,14 +221,15 @@ decode_tcp(const struct nlattr *nest, struct flow_record *flow)
 }
 
 static bool
-decode_protoinfo(const struct nlattr *nest, struct flow_record *flow)
+decode_protoinfo(
+    const struct nlattr *nest, struct flow_record *flow, struct ct_facts *facts)
 {
 	const struct nlattr *attr;
 
 	mnl_attr_for_each_nested(attr, nest)
 	{
 		if (mnl_attr_get_type(attr) == CTA_PROTOINFO_TCP &&
-		    !decode_tcp(attr, flow))
+		    !decode_tcp(attr, flow, facts))
 			return false;
 	}
 	return true;
@@ -323,7 +330,7 @@ decode_attribute(
 		flow->present |= FLOW_HAS_MARK;
 		break;
 	case CTA_PROTOINFO:
-		ok = decode_protoinfo(attr, flow);
+		ok = decode_protoinfo(attr, flow, facts);
 		break;
 	case CTA_SEQ_ADJ_ORIG:
 		ok = decode_seqadj(attr, flow, FLOW_ORIG);
@@ -526,21 +533,25 @@ put_tcp_flags(struct nlmsghdr *nlh, uint16_t type, uint8_t flags, uint8_t mask)
 }
 
 /*
- * Sequence numbers are not carried. BE_LIBERAL keeps packets from being judged
- * by a window that the entry has not learned yet. A TCP flow whose state was
- * never told, but which is assured, is established; without window scales it
- * stays liberal for good.
+ * Sequence numbers are not carried. BE_LIBERAL keeps packets from being judged by a
+ * window that the entry has not learned yet. A TCP flow whose state was never told, but
+ * which is assured, is established.
  */
 static void
 put_tcp(struct nlmsghdr *nlh, const struct flow_record *flow)
 {
+	const uint8_t mask = TCP_FLAGS_CARRIED | IP_CT_TCP_FLAG_BE_LIBERAL;
 	bool told = flow->present & FLOW_HAS_TCP;
 	struct nlattr *nest, *inner;
+	uint8_t flags[2];
 
 	if (flow->key.protocol != IPPROTO_TCP)
 		return;
 	if (!told && !(flow->status & FLOW_STATUS_ASSURED))
 		return;
+	for (int dir = FLOW_ORIG; dir <= FLOW_REPLY; dir++)
+		flags[dir] = (flow->tcp_flags[dir] & TCP_FLAGS_CARRIED) |
+			     IP_CT_TCP_FLAG_BE_LIBERAL;
 	nest = mnl_attr_nest_start(nlh, CTA_PROTOINFO);
 	inner = mnl_attr_nest_start(nlh, CTA_PROTOINFO_TCP);
 	mnl_attr_put_u8(nlh, CTA_PROTOINFO_TCP_STATE,
@@ -549,14 +560,8 @@ put_tcp(struct nlmsghdr *nlh, const struct flow_record *flow)
 	    nlh, CTA_PROTOINFO_TCP_WSCALE_ORIGINAL, flow->tcp_wscale[FLOW_ORIG]);
 	mnl_attr_put_u8(
 	    nlh, CTA_PROTOINFO_TCP_WSCALE_REPLY, flow->tcp_wscale[FLOW_REPLY]);
-	put_tcp_flags(nlh, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL,
-	    (flow->tcp_flags[FLOW_ORIG] & TCP_FLAGS_CARRIED) |
-		IP_CT_TCP_FLAG_BE_LIBERAL,
-	    TCP_FLAGS_CARRIED);
-	put_tcp_flags(nlh, CTA_PROTOINFO_TCP_FLAGS_REPLY,
-	    (flow->tcp_flags[FLOW_REPLY] & TCP_FLAGS_CARRIED) |
-		IP_CT_TCP_FLAG_BE_LIBERAL,
-	    TCP_FLAGS_CARRIED);
+	put_tcp_flags(nlh, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, flags[FLOW_ORIG], mask);
+	put_tcp_flags(nlh, CTA_PROTOINFO_TCP_FLAGS_REPLY, flags[FLOW_REPLY], mask);
 	mnl_attr_nest_end(nlh, inner);
 	mnl_attr_nest_end(nlh, nest);
 }
@@ -640,24 +645,30 @@ ct_encode_update(
 	return finish(nlh);
 }
 
+bool
+ct_knows_scales(const struct flow_record *flow)
+{
+	return flow->key.protocol == IPPROTO_TCP && flow->tcp_flags[FLOW_ORIG] &
+							flow->tcp_flags[FLOW_REPLY] &
+							IP_CT_TCP_FLAG_WINDOW_SCALE;
+}
+
 size_t
 ct_encode_strict(void *buf, uint32_t seq, const struct flow_record *flow)
 {
+	const uint8_t liberal = ct_knows_scales(flow) ? 0 : IP_CT_TCP_FLAG_BE_LIBERAL;
 	struct nlmsghdr *nlh =
 	    put_header(buf, seq, IPCTNL_MSG_CT_NEW, 0, flow->key.family);
 	struct nlattr *nest, *inner;
 
-	td_assert(flow->key.protocol == IPPROTO_TCP);
 	put_tuple(nlh, CTA_TUPLE_ORIG, &flow->key, &flow->key.orig);
 	put_zone(nlh, flow->key.zone);
 	nest = mnl_attr_nest_start(nlh, CTA_PROTOINFO);
 	inner = mnl_attr_nest_start(nlh, CTA_PROTOINFO_TCP);
-	put_tcp_flags(nlh, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL,
-	    flow->tcp_flags[FLOW_ORIG] & IP_CT_TCP_FLAG_BE_LIBERAL,
-	    IP_CT_TCP_FLAG_BE_LIBERAL);
-	put_tcp_flags(nlh, CTA_PROTOINFO_TCP_FLAGS_REPLY,
-	    flow->tcp_flags[FLOW_REPLY] & IP_CT_TCP_FLAG_BE_LIBERAL,
-	    IP_CT_TCP_FLAG_BE_LIBERAL);
+	put_tcp_flags(
+	    nlh, CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, liberal, IP_CT_TCP_FLAG_BE_LIBERAL);
+	put_tcp_flags(
+	    nlh, CTA_PROTOINFO_TCP_FLAGS_REPLY, liberal, IP_CT_TCP_FLAG_BE_LIBERAL);
 	mnl_attr_nest_end(nlh, inner);
 	mnl_attr_nest_end(nlh, nest);
 	return finish(nlh);

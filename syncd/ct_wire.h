@@ -33,8 +33,9 @@ enum ct_drop {
 
 /* What the kernel says about a flow beside the record itself. */
 struct ct_facts {
-	uint32_t id;  /* CTA_ID, 0 if absent: local to this kernel; two entries that
-			 had one tuple after one another differ in it */
+	uint32_t id;      /* CTA_ID, 0 if absent: local to this kernel; two entries that
+			     had one tuple after one another differ in it */
+	bool tcp_liberal; /* the window is not judged in one of the directions */
 	bool counted; /* packets[] told: dumps and DESTROY with nf_conntrack_acct=1 */
 	uint64_t packets[2]; /* by enum flow_direction, since insertion here */
 };
@@ -53,7 +54,10 @@ size_t ct_encode_create(
 /* Update form: everything that may change, no NAT. Fails with ENOENT if absent. */
 size_t ct_encode_update(
     void *buf, uint32_t seq, const struct flow_record *flow, uint32_t timeout_s);
-/* Gives an entry its owner's own TCP window discipline back (see ct_inject_strict). */
+/* TCP with the window scales of both sides: its handshake was seen, so its window can
+ * be judged. One that was picked up midstream, or never scaled, stays liberal. */
+bool ct_knows_scales(const struct flow_record *flow);
+/* Takes BE_LIBERAL away, if the scales are known (see ct_inject_strict). */
 size_t ct_encode_strict(void *buf, uint32_t seq, const struct flow_record *flow);
 /* By tuple of either direction; id 0 = whatever has that tuple. */
 size_t ct_encode_delete(

@@ -29,7 +29,6 @@
 #define WSCALE 0x01
 #define SACK 0x02
 #define CLOSE_INIT 0x04
-#define LIBERAL 0x08
 
 /* ---- what the handlers saw ---- */
 
@@ -474,12 +473,6 @@ row_no_wscale(struct flow_record *f)
 	f->tcp_wscale[0] = f->tcp_wscale[1] = 0;
 }
 static void
-row_liberal_at_owner(struct flow_record *f)
-{
-	*f = tcp4();
-	f->tcp_flags[0] |= LIBERAL;
-}
-static void
 row_seqadj(struct flow_record *f)
 {
 	*f = tcp4();
@@ -530,13 +523,12 @@ static const struct {
 	{ "tcp in SYN_RECV", row_syn_recv },
 	{ "tcp in TIME_WAIT", row_time_wait },
 	{ "tcp without window scaling", row_no_wscale },
-	{ "tcp picked up midstream at its owner", row_liberal_at_owner },
 	{ "sequence adjustment", row_seqadj },
 	{ "helper", row_helper },
 };
 #define CARRIED_COUNT (sizeof(carried) / sizeof(carried[0]))
 
-/* Equal but for time passed and the liberty every replica is given. */
+/* Equal but for time passed. */
 static void
 assert_same_flow(const struct flow_record *got, const struct flow_record *wanted,
     const char *where, const char *row)
@@ -547,10 +539,6 @@ assert_same_flow(const struct flow_record *got, const struct flow_record *wanted
 	/* IPS_HELPER says by which way the helper came, not that there is one. */
 	a.status &= (uint16_t)~FLOW_STATUS_HELPER;
 	b.status &= (uint16_t)~FLOW_STATUS_HELPER;
-	if (a.key.protocol == FLOW_TCP) {
-		for (int d = 0; d < 2; d++)
-			b.tcp_flags[d] |= LIBERAL;
-	}
 	a.timeout_s = b.timeout_s = 0;
 	a.present = b.present = 0;
 	if (memcmp(&a, &b, sizeof(a)) != 0)
@@ -766,27 +754,33 @@ test_operations_on_one_flow_keep_their_order(void **state)
 }
 
 static void
-test_strict_gives_back_the_owners_discipline(void **state)
+test_windows_are_judged_again_where_they_can_be(void **state)
 {
 	struct fixture *f = *state;
 	struct flow_record flow = tcp4(), got;
 	struct ct_facts facts;
 
-	flow.tcp_flags[FLOW_REPLY] |= LIBERAL; /* picked up by its owner */
 	upsert(f, f->inject_b, &flow, 0);
 	assert_int_equal(ct_dump_get(f->dump_b, &flow.key, &got, &facts), 0);
-	assert_int_equal(got.tcp_flags[0] & LIBERAL, LIBERAL);
-	assert_int_equal(got.tcp_flags[1] & LIBERAL, LIBERAL);
+	assert_true(facts.tcp_liberal);
 	assert_true(facts.counted);
-
 	f->result_count = 0;
 	ct_inject_strict(f->inject_b, &flow, 1);
 	ct_inject_flush(f->inject_b);
 	assert_result(&f->results[0], CT_UPDATED, 0, "strict");
 	assert_int_equal(ct_dump_get(f->dump_b, &flow.key, &got, &facts), 0);
+	assert_false(facts.tcp_liberal);
 	assert_int_equal(got.tcp_flags[0], WSCALE | SACK);
-	assert_int_equal(got.tcp_flags[1], WSCALE | SACK | LIBERAL);
+	assert_int_equal(got.tcp_flags[1], WSCALE | SACK);
 	assert_int_equal(got.tcp_state, FLOW_TCP_ESTABLISHED);
+
+	/* One side's scale is unknown: picked up midstream by its owner, say. */
+	flow.tcp_flags[FLOW_REPLY] = SACK;
+	upsert(f, f->inject_b, &flow, 0);
+	ct_inject_strict(f->inject_b, &flow, 1);
+	ct_inject_flush(f->inject_b);
+	assert_int_equal(ct_dump_get(f->dump_b, &flow.key, &got, &facts), 0);
+	assert_true(facts.tcp_liberal);
 	clean_b(f);
 	ct_inject_strict(f->inject_b, &flow, 1);
 	ct_inject_flush(f->inject_b);
@@ -1027,7 +1021,7 @@ main(void)
 		cmocka_unit_test(test_refusal_names_its_record),
 		cmocka_unit_test(test_clashes),
 		cmocka_unit_test(test_operations_on_one_flow_keep_their_order),
-		cmocka_unit_test(test_strict_gives_back_the_owners_discipline),
+		cmocka_unit_test(test_windows_are_judged_again_where_they_can_be),
 		cmocka_unit_test(test_own_echo_is_not_reported),
 		cmocka_unit_test(test_expiry_of_a_replica_comes_from_the_kernel),
 		cmocka_unit_test(test_flows_of_the_router_itself_are_not_reported),

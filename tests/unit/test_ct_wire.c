@@ -242,8 +242,8 @@ full_flow(uint8_t family, uint8_t protocol)
 		       FLOW_HAS_SEQADJ | FLOW_HAS_HELPER;
 	if (protocol == IPPROTO_TCP) {
 		flow.tcp_state = FLOW_TCP_ESTABLISHED;
-		flow.tcp_flags[0] = 0x0b;
-		flow.tcp_flags[1] = 0x0f;
+		flow.tcp_flags[0] = 0x03;
+		flow.tcp_flags[1] = 0x07;
 		flow.tcp_wscale[0] = 3;
 		flow.tcp_wscale[1] = 14;
 		flow.present |= FLOW_HAS_TCP;
