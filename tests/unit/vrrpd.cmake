@@ -1,0 +1,2 @@
+td_test(test_vrrp_fsm tests/unit/test_vrrp_fsm.c LINK vrrp_core)
+td_test(test_witness tests/unit/test_witness.c LINK vrrp_core)

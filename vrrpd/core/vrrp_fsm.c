@@ -1,0 +1,181 @@
+#include "vrrpd/core/vrrp_fsm.h"
+
+#include <string.h>
+#include <tandem/assert.h>
+
+#define PRIORITY_OWNER 255
+
+static void
+act(struct vrrp_actions *out, enum vrrp_action_kind kind)
+{
+	td_assert(out->count < VRRP_ACTIONS_MAX);
+	out->list[out->count++] = kind;
+}
+
+/* RFC 9568 section 6.1; multiplied before divided, so that 10 ms keeps its skew. */
+static int64_t
+skew_time_ns(uint8_t priority, int64_t interval_ns)
+{
+	return (256 - priority) * interval_ns / 256;
+}
+
+int64_t
+vrrp_skew_time_ns(const struct vrrp_config *cfg, const struct vrrp_router *r)
+{
+	return skew_time_ns(cfg->priority, r->active_adver_interval_ns);
+}
+
+int64_t
+vrrp_active_down_interval_ns(const struct vrrp_config *cfg, const struct vrrp_router *r)
+{
+	return 3 * r->active_adver_interval_ns + vrrp_skew_time_ns(cfg, r);
+}
+
+void
+vrrp_priority_changed(const struct vrrp_config *cfg, struct vrrp_router *r, uint8_t old)
+{
+	if (r->state != VRRP_BACKUP)
+		return;
+	r->deadline = instant_add(r->deadline,
+	    vrrp_skew_time_ns(cfg, r) - skew_time_ns(old, r->active_adver_interval_ns));
+}
+
+void
+vrrp_init(struct vrrp_router *r)
+{
+	*r = (struct vrrp_router){ .state = VRRP_INITIALIZE, .deadline = TD_NEVER };
+}
+
+static void
+become_initialize(struct vrrp_router *r)
+{
+	r->state = VRRP_INITIALIZE;
+	r->deadline = TD_NEVER;
+}
+
+static void
+become_active(const struct vrrp_config *cfg, struct vrrp_router *r,
+    struct td_instant now, struct vrrp_actions *out)
+{
+	r->state = VRRP_ACTIVE;
+	r->deadline = instant_add(now, cfg->advertisement_interval_ns);
+	act(out, VRRP_DO_SEND_ADVERT);
+	act(out, VRRP_DO_PROMOTE);
+}
+
+static void
+become_backup(const struct vrrp_config *cfg, struct vrrp_router *r, int64_t interval_ns,
+    struct td_instant now)
+{
+	r->state = VRRP_BACKUP;
+	r->active_adver_interval_ns = interval_ns;
+	r->deadline = instant_add(now, vrrp_active_down_interval_ns(cfg, r));
+}
+
+/* RFC 9568 section 6.4.1 */
+static void
+initialize_step(const struct vrrp_config *cfg, struct vrrp_router *r,
+    const struct vrrp_event *ev, struct td_instant now, struct vrrp_actions *out)
+{
+	switch (ev->kind) {
+	case VRRP_EV_STARTUP:
+		r->active_adver_interval_ns = cfg->advertisement_interval_ns;
+		if (cfg->priority == PRIORITY_OWNER)
+			become_active(cfg, r, now, out);
+		else
+			become_backup(cfg, r, cfg->advertisement_interval_ns, now);
+		break;
+	case VRRP_EV_SHUTDOWN:
+	case VRRP_EV_TICK:
+	case VRRP_EV_ADVERT:
+		break;
+	}
+}
+
+/* RFC 9568 section 6.4.2 */
+static void
+backup_step(const struct vrrp_config *cfg, struct vrrp_router *r,
+    const struct vrrp_event *ev, struct td_instant now, struct vrrp_actions *out)
+{
+	switch (ev->kind) {
+	case VRRP_EV_STARTUP:
+		break;
+	case VRRP_EV_SHUTDOWN:
+		become_initialize(r);
+		break;
+	case VRRP_EV_TICK:
+		if (instant_reached(now, r->deadline))
+			become_active(cfg, r, now, out);
+		break;
+	case VRRP_EV_ADVERT:
+		if (ev->advert.priority == 0)
+			r->deadline = instant_add(now, vrrp_skew_time_ns(cfg, r));
+		else if (!cfg->preempt_mode || ev->advert.priority >= cfg->priority)
+			become_backup(cfg, r, ev->advert.max_adver_interval_ns, now);
+		/* Otherwise discard: our own Active_Down_Timer will preempt. */
+		break;
+	}
+}
+
+static bool
+advert_wins(const struct vrrp_config *cfg, const struct vrrp_event *ev)
+{
+	if (ev->advert.priority != cfg->priority)
+		return ev->advert.priority > cfg->priority;
+	return memcmp(ev->advert.source.bytes, cfg->primary.bytes,
+		   sizeof(cfg->primary.bytes)) > 0;
+}
+
+/* RFC 9568 section 6.4.3 */
+static void
+active_step(const struct vrrp_config *cfg, struct vrrp_router *r,
+    const struct vrrp_event *ev, struct td_instant now, struct vrrp_actions *out)
+{
+	switch (ev->kind) {
+	case VRRP_EV_STARTUP:
+		break;
+	case VRRP_EV_SHUTDOWN:
+		become_initialize(r);
+		act(out, VRRP_DO_SEND_RESIGN);
+		act(out, VRRP_DO_DEMOTE);
+		break;
+	case VRRP_EV_TICK:
+		if (!instant_reached(now, r->deadline))
+			break;
+		r->deadline = instant_add(now, cfg->advertisement_interval_ns);
+		act(out, VRRP_DO_SEND_ADVERT);
+		break;
+	case VRRP_EV_ADVERT:
+		if (ev->advert.priority == 0) {
+			r->deadline = instant_add(now, cfg->advertisement_interval_ns);
+			act(out, VRRP_DO_SEND_ADVERT);
+		} else if (advert_wins(cfg, ev)) {
+			become_backup(cfg, r, ev->advert.max_adver_interval_ns, now);
+			act(out, VRRP_DO_DEMOTE);
+		} else {
+			/* New in RFC 9568: it silences the loser at once and repairs
+			 * the bridges that its advertisement has misled. */
+			act(out, VRRP_DO_SEND_ADVERT);
+		}
+		break;
+	}
+}
+
+void
+vrrp_step(const struct vrrp_config *cfg, struct vrrp_router *r,
+    const struct vrrp_event *ev, struct td_instant now, struct vrrp_actions *out)
+{
+	td_assert(cfg->priority >= 1);
+	out->count = 0;
+	switch (r->state) {
+	case VRRP_INITIALIZE:
+		initialize_step(cfg, r, ev, now, out);
+		break;
+	case VRRP_BACKUP:
+		backup_step(cfg, r, ev, now, out);
+		break;
+	case VRRP_ACTIVE:
+		active_step(cfg, r, ev, now, out);
+		break;
+	}
+}

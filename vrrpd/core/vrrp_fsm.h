@@ -1,0 +1,81 @@
+/*
+ * vrrp_fsm.h - the election of one Virtual Router by the letter (mode: independent).
+ *
+ * Source   RFC 9568 sections 6.1 to 6.4 with errata; rows in docs/vrrp-transitions.md.
+ * Units    nanoseconds of CLOCK_BOOTTIME.
+ * Memory   the caller owns everything; no pointer is kept after return.
+ * Errors   none: every (state, event) pair is defined.
+ *
+ * Against a peer of ours node.h decides instead, for all interfaces at once.
+ */
+#ifndef TANDEM_VRRP_FSM_H
+#define TANDEM_VRRP_FSM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <tandem/addr.h>
+#include <tandem/instant.h>
+
+enum vrrp_state { VRRP_INITIALIZE, VRRP_BACKUP, VRRP_ACTIVE };
+
+struct vrrp_config {
+	uint8_t priority; /* 1..255; 255 = the owner of the addresses */
+	int64_t advertisement_interval_ns;
+	bool preempt_mode;
+	struct td_addr primary; /* our source address: decides a tie */
+};
+
+struct vrrp_router {
+	enum vrrp_state state;
+	int64_t active_adver_interval_ns; /* learned from the Active Router */
+	struct td_instant deadline;       /* Active_Down_Timer in Backup, Adver_Timer in
+					     Active: the RFC never runs both */
+};
+
+enum vrrp_event_kind {
+	VRRP_EV_STARTUP,
+	VRRP_EV_SHUTDOWN,
+	VRRP_EV_TICK,
+	VRRP_EV_ADVERT
+};
+
+struct vrrp_event {
+	enum vrrp_event_kind kind;
+	struct { /* VRRP_EV_ADVERT: passed the receive rules */
+		uint8_t priority;
+		int64_t max_adver_interval_ns;
+		struct td_addr source;
+	} advert;
+};
+
+enum vrrp_action_kind {
+	VRRP_DO_SEND_ADVERT, /* with our priority */
+	VRRP_DO_SEND_RESIGN, /* with priority 0 */
+	VRRP_DO_PROMOTE, /* addresses, then gratuitous ARP and neighbour advertisements
+			  */
+	VRRP_DO_DEMOTE,
+};
+
+#define VRRP_ACTIONS_MAX 4
+
+struct vrrp_actions {
+	unsigned count;
+	enum vrrp_action_kind list[VRRP_ACTIONS_MAX];
+};
+
+/* The router as it is before VRRP_EV_STARTUP. */
+void vrrp_init(struct vrrp_router *r);
+
+/* Applies one event. Fills `out` with what the world must now do, in that order. */
+void vrrp_step(const struct vrrp_config *cfg, struct vrrp_router *r,
+    const struct vrrp_event *ev, struct td_instant now, struct vrrp_actions *out);
+
+int64_t vrrp_skew_time_ns(const struct vrrp_config *cfg, const struct vrrp_router *r);
+int64_t vrrp_active_down_interval_ns(
+    const struct vrrp_config *cfg, const struct vrrp_router *r);
+
+/* The configured priority changed from `old`: the skew that already runs follows it. */
+void vrrp_priority_changed(
+    const struct vrrp_config *cfg, struct vrrp_router *r, uint8_t old);
+
+#endif
