@@ -1,6 +1,6 @@
 #include "common/histogram.h"
 
-#define NS_PER_US INT64_C(1000)
+#include <tandem/instant.h>
 
 static int64_t
 bucket_bound_ns(unsigned i)

@@ -3,7 +3,8 @@
  *
  * The clock is read once per wake-up (loop_now); handlers pass that instant on. In one
  * wake-up all ready descriptors are handled before any timer is judged, so a late process
- * reads what has arrived before it concludes that nothing has.
+ * reads what has arrived before it concludes that nothing has. A handler should therefore
+ * read until EAGAIN (or a bound of its own: descriptors are level-triggered).
  *
  * Memory   the caller owns struct loop_fd and struct loop_timer (embed them); the loop
  *          borrows them until removed. Removing inside a handler is allowed.

@@ -2,22 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <tandem/assert.h>
 #include "common/log.h"
+#include "common/room_process.h"
 #include "common/room_status.h"
 #include "common/room_wire.h"
 
-#define INSTANCE_MAX 32
 #define PACKED_BYTES_MAX (16L * 1024 * 1024)
 #define PACKETS_PER_WAKE_UP 64 /* then the other descriptors have their turn */
 #define QUEUE_BYTES_MAX (16UL * 1024 * 1024)
@@ -42,7 +40,7 @@ struct link {
 struct room {
 	struct loop *loop;
 	enum td_room self;
-	char instance[INSTANCE_MAX];
+	char instance[ROOM_INSTANCE_MAX];
 	struct room_callbacks callbacks;
 	void *context;
 	struct loop_fd control_lf; /* fd owned */
@@ -154,6 +152,7 @@ room_send(struct room *room, enum td_room to, const struct td_msg *msg)
 	struct link *link = &room->links[to];
 	int r;
 
+	td_assert((unsigned)to < TD_ROOM_COUNT);
 	if (!link->up)
 		return -ENOTCONN;
 	r = msg_send(link->lf.fd, msg);
@@ -182,6 +181,7 @@ room_status_send(
 	struct td_msg part;
 	size_t at = 0;
 
+	td_assert((unsigned)to < TD_ROOM_COUNT);
 	if (!link->up)
 		return -ENOTCONN;
 	if (st->failed)
@@ -485,89 +485,11 @@ on_sigterm(void *context, int signo)
 
 /* ---- begin and end ---- */
 
-static void
-usage(const char *program, const char *reason)
-{
-	fprintf(stderr,
-	    "%s: %s\nusage: %s --instance NAME --control-fd N\n"
-	    "This program is started by tandemd.\n",
-	    program, reason, program);
-	exit(2);
-}
-
-static bool
-instance_valid(const char *name)
-{
-	size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				  "0123456789_-");
-
-	return len > 0 && len < INSTANCE_MAX && name[len] == '\0';
-}
-
-struct arguments {
-	const char *instance;
-	int control_fd;
-};
-
-static struct arguments
-parse_arguments(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "instance", required_argument, NULL, 'i' },
-		{ "control-fd", required_argument, NULL, 'c' },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct arguments args = { NULL, -1 };
-	char *end;
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'i':
-			args.instance = optarg;
-			break;
-		case 'c':
-			args.control_fd = (int)strtol(optarg, &end, 10);
-			if (*end != '\0' || fcntl(args.control_fd, F_GETFD) < 0)
-				usage(argv[0], "--control-fd is no open descriptor");
-			break;
-		default:
-			usage(argv[0], "unknown option");
-		}
-	}
-	if (optind != argc)
-		usage(argv[0], "too many arguments");
-	if (args.instance == NULL || !instance_valid(args.instance))
-		usage(argv[0], "--instance is missing or no name");
-	if (args.control_fd < 0)
-		usage(argv[0], "--control-fd is missing");
-	return args;
-}
-
-static void
-process_init(void)
-{
-	sigset_t none;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* A Ctrl-C or hang-up on the terminal is tandemd's to handle: it stops the
-	 * rooms in order. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* SIGTERM, not SIGKILL: an orphaned router resigns before it ends. The end of
-	 * the control socket says the same; this also works if a stray process holds it
-	 * open. */
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-}
-
 struct room *
 room_open(int argc, char **argv, enum td_room self,
     const struct room_callbacks *callbacks, void *context)
 {
-	struct arguments args = parse_arguments(argc, argv);
+	struct room_arguments args = room_arguments_parse(argc, argv);
 	const char *level = getenv("TANDEM_LOG_LEVEL");
 	char program[32];
 	struct room *room;
@@ -579,7 +501,7 @@ room_open(int argc, char **argv, enum td_room self,
 	log_init(program, room->instance, LOG_TO_STDERR);
 	if (level != NULL && strcmp(level, "debug") == 0)
 		log_set_level(LOG_LV_DEBUG);
-	process_init();
+	room_process_init();
 	room->self = self;
 	room->callbacks = *callbacks;
 	room->context = context;
@@ -594,7 +516,7 @@ room_open(int argc, char **argv, enum td_room self,
 	if (loop_signal_add(room->loop, SIGTERM, on_sigterm, room) < 0 ||
 	    loop_fd_add(room->loop, &room->control_lf, args.control_fd, EPOLLIN,
 		on_control, room) < 0)
-		usage(argv[0], "--control-fd cannot be watched");
+		room_usage(argv[0], "--control-fd cannot be watched");
 	return room;
 }
 

@@ -96,9 +96,11 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 {
 	struct subject *s = context;
 
-	if (msg->kind == TD_MSG_REQUEST && msg->request.what == TD_REQ_SWITCHOVER)
-		for (;;) /* hangs, as a broken room would */
+	if (msg->kind == TD_MSG_REQUEST && msg->request.what == TD_REQ_SWITCHOVER) {
+		tell(s, "hangs now");
+		for (;;) /* as a broken room would */
 			pause();
+	}
 	snprintf(s->reply, sizeof(s->reply), "message from=%s kind=%d",
 	    td_room_name(from), (int)msg->kind);
 	tell(s, s->reply);
@@ -374,6 +376,23 @@ a_ping_is_answered_with_its_number(void **state)
 }
 
 static void
+a_room_that_hangs_answers_no_ping(void **state)
+{
+	struct harness h = start_running();
+	struct td_msg request = { .kind = TD_MSG_REQUEST,
+		.request = { .what = TD_REQ_SWITCHOVER } };
+	struct pollfd pfd = { .fd = h.control, .events = POLLIN };
+
+	(void)state;
+	assert_int_equal(msg_send(h.mgmtd, &request), 0);
+	expect_told(&h, "hangs now");
+	control(&h, CONTROL_PING, TD_ROOM_TANDEMD, 1, "", -1);
+	assert_int_equal(poll(&pfd, 1, 200), 0);
+	kill(h.pid, SIGKILL);
+	assert_int_equal(wait_end(&h), -SIGKILL);
+}
+
+static void
 the_death_of_tandemd_is_told_as_orphan(void **state)
 {
 	struct harness h = start_running();
@@ -512,6 +531,7 @@ main(void)
 		cmocka_unit_test(a_later_configuration_may_be_refused),
 		cmocka_unit_test(a_room_without_a_usable_first_configuration_ends),
 		cmocka_unit_test(a_ping_is_answered_with_its_number),
+		cmocka_unit_test(a_room_that_hangs_answers_no_ping),
 		cmocka_unit_test(the_death_of_tandemd_is_told_as_orphan),
 		cmocka_unit_test(sigterm_stops_and_the_terminals_signals_do_not),
 		cmocka_unit_test(a_replaced_link_goes_down_and_up),
