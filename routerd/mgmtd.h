@@ -33,6 +33,7 @@ struct transition_count {
 /* What the peer's mgmtd last said about its configuration. */
 struct peer_config {
 	bool known;
+	bool differs; /* as last told in the log */
 	struct td_instant heard;
 	uint64_t generation;
 	uint8_t digest[TD_DIGEST_BYTES];

@@ -46,30 +46,41 @@ send_peer_call(struct mgmtd *m, uint64_t id, bool answer, int32_t status,
 static void
 learn_peer(struct mgmtd *m, const struct peer_call *call)
 {
-	bool was = m->peer.known &&
-		   memcmp(m->peer.digest, m->config->digest, TD_DIGEST_BYTES) != 0;
-	bool is = memcmp(call->digest, m->config->digest, TD_DIGEST_BYTES) != 0;
-
 	m->peer.known = true;
 	m->peer.heard = loop_now(m->loop);
 	m->peer.generation = call->generation;
 	memcpy(m->peer.digest, call->digest, sizeof(m->peer.digest));
-	if (is != was)
-		log_notice("config", "generation %s own=%llu peer=%llu",
-		    is ? "differs" : "is the same again",
-		    (unsigned long long)m->config->generation,
-		    (unsigned long long)call->generation);
+}
+
+/* Between the two commits of an apply the nodes differ for a moment: only what lasts is
+ * said. */
+static void
+tell_difference(struct mgmtd *m)
+{
+	bool differs = m->peer.known &&
+		       memcmp(m->peer.digest, m->config->digest, TD_DIGEST_BYTES) != 0;
+
+	if (differs == m->peer.differs || m->applying.pair.phase != PAIR_IDLE)
+		return;
+	m->peer.differs = differs;
+	log_notice("config", "generation %s own=%llu peer=%llu",
+	    differs ? "differs" : "is the same again",
+	    (unsigned long long)m->config->generation,
+	    (unsigned long long)m->peer.generation);
+}
+
+static void
+say_hello(struct mgmtd *m)
+{
+	if (m->config != NULL && m->sync.connected)
+		send_peer_call(
+		    m, m->next_id++, false, 0, PAIR_HELLO, m->config->generation, "");
 }
 
 void
 apply_hello(struct mgmtd *m)
 {
-	if (m->peer.known && instant_reached(loop_now(m->loop),
-				 instant_add(m->peer.heard, PEER_KNOWN_NS)))
-		m->peer.known = false;
-	if (m->config != NULL && m->sync.connected)
-		send_peer_call(
-		    m, m->next_id++, false, 0, PAIR_HELLO, m->config->generation, "");
+	say_hello(m);
 	loop_timer_set(
 	    &m->hello_timer, instant_add(loop_now(m->loop), HELLO_INTERVAL_NS));
 }
@@ -77,7 +88,14 @@ apply_hello(struct mgmtd *m)
 static void
 on_hello_timer(struct loop_timer *timer)
 {
-	apply_hello(timer->context);
+	struct mgmtd *m = timer->context;
+
+	if (m->peer.known && instant_reached(loop_now(m->loop),
+				 instant_add(m->peer.heard, PEER_KNOWN_NS)))
+		m->peer.known = false;
+	if (m->config != NULL)
+		tell_difference(m);
+	apply_hello(m);
 }
 
 /* ---- our own apply ---- */

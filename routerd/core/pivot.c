@@ -8,15 +8,23 @@
 #define COLUMNS_MAX 32
 #define CELL_MAX 64
 #define ROWS_SHOWN_MAX 10000
+#define SILENT_ROWS_SHOWN 4 /* up to here a table is shown whole */
 
 /* One table: borrowed pointers into the sample set. */
 struct pivot {
 	const struct sample *shape; /* its label names are the key columns */
-	const char *column[COLUMNS_MAX];
+	const struct sample *column[COLUMNS_MAX]; /* the first sample of each metric */
 	unsigned column_count;
 	const struct sample **row;   /* first sample of each row */
 	double (*cell)[COLUMNS_MAX]; /* NAN = none */
-	size_t row_count;
+	size_t row_count, row_capacity;
+	size_t last_row;
+};
+
+struct pivots {
+	struct pivot *list;
+	size_t count, capacity;
+	bool failed; /* no memory */
 };
 
 static bool
@@ -58,73 +66,146 @@ shown(const struct sample *s, pivot_filter *filter)
 	       !(s->type == TD_HISTOGRAM_BUCKET && ends_with(s->name, "_bucket"));
 }
 
+/* Without the part that every name here shares. */
 static const char *
 short_name(const char *name, const char *prefix)
 {
+	static const char ours[] = "tandem_";
 	size_t len = strlen(prefix);
 
-	return strncmp(name, prefix, len) == 0 && name[len] != '\0' ? name + len : name;
+	if (strncmp(name, prefix, len) == 0 && name[len] != '\0')
+		return name + len;
+	return strncmp(name, ours, sizeof(ours) - 1) == 0 ? name + sizeof(ours) - 1
+							  : name;
+}
+
+/* row_count if there is none. Metrics come entity by entity or metric by metric, so the
+ * row is almost always the one used last or the one after it. */
+static size_t
+find_row(const struct pivot *p, const struct sample *s)
+{
+	if (p->last_row < p->row_count && same_row(p->row[p->last_row], s))
+		return p->last_row;
+	if (p->last_row + 1 < p->row_count && same_row(p->row[p->last_row + 1], s))
+		return p->last_row + 1;
+	for (size_t row = 0; row < p->row_count; row++)
+		if (same_row(p->row[row], s))
+			return row;
+	return p->row_count;
+}
+
+static unsigned
+find_column(const struct pivot *p, const struct sample *s)
+{
+	unsigned column = 0;
+
+	while (
+	    column < p->column_count && strcmp(p->column[column]->name, s->name) != 0)
+		column++;
+	return column;
 }
 
 static bool
-first_of_shape(const struct sample_set *set, size_t at, pivot_filter *filter)
+grow_rows(struct pivot *p)
 {
-	for (size_t i = 0; i < at; i++)
-		if (shown(&set->list[i], filter) &&
-		    same_shape(&set->list[i], &set->list[at]))
-			return false;
+	size_t capacity = p->row_capacity == 0 ? 8 : p->row_capacity * 2;
+	void *row, *cell;
+
+	if (p->row_count < p->row_capacity)
+		return true;
+	row = realloc(p->row, capacity * sizeof(*p->row));
+	if (row != NULL)
+		p->row = row;
+	cell = realloc(p->cell, capacity * sizeof(*p->cell));
+	if (cell != NULL)
+		p->cell = cell;
+	if (row == NULL || cell == NULL)
+		return false;
+	p->row_capacity = capacity;
 	return true;
 }
 
-static bool
-pivot_init(
-    struct pivot *p, const struct sample_set *set, size_t first, pivot_filter *filter)
+/* The table that has this metric; else one that has a row for what it measures. */
+static struct pivot *
+find_table(const struct pivots *ps, const struct sample *s)
 {
-	size_t room = 0;
+	for (size_t i = 0; i < ps->count; i++) {
+		struct pivot *p = &ps->list[i];
 
-	*p = (struct pivot){ .shape = &set->list[first] };
-	for (size_t i = first; i < set->count; i++)
-		if (shown(&set->list[i], filter) && same_shape(&set->list[i], p->shape))
-			room++;
-	p->row = calloc(room, sizeof(*p->row));
-	p->cell = calloc(room, sizeof(*p->cell));
-	if (p->row == NULL || p->cell == NULL)
-		return false;
-	for (size_t i = first; i < set->count; i++) {
-		const struct sample *s = &set->list[i];
-		size_t row = 0;
-		unsigned column = 0;
-
-		if (!shown(s, filter) || !same_shape(s, p->shape))
-			continue;
-		/* Rooms report entity by entity: the row is almost always the last one.
-		 */
-		if (p->row_count > 0 && same_row(p->row[p->row_count - 1], s))
-			row = p->row_count - 1;
-		while (row < p->row_count && !same_row(p->row[row], s))
-			row++;
-		if (row == p->row_count) {
-			p->row[p->row_count++] = s;
-			for (unsigned c = 0; c < COLUMNS_MAX; c++)
-				p->cell[row][c] = NAN;
-		}
-		while (
-		    column < p->column_count && strcmp(p->column[column], s->name) != 0)
-			column++;
-		if (column == COLUMNS_MAX)
-			continue;
-		if (column == p->column_count)
-			p->column[p->column_count++] = s->name;
-		p->cell[row][column] = s->number;
+		if (same_shape(s, p->shape) && find_column(p, s) < p->column_count)
+			return p;
 	}
+	for (size_t i = 0; i < ps->count; i++) {
+		struct pivot *p = &ps->list[i];
+
+		if (same_shape(s, p->shape) && p->column_count < COLUMNS_MAX &&
+		    find_row(p, s) < p->row_count)
+			return p;
+	}
+	return NULL;
+}
+
+static struct pivot *
+new_table(struct pivots *ps, const struct sample *s)
+{
+	size_t capacity = ps->capacity == 0 ? 16 : ps->capacity * 2;
+	struct pivot *grown;
+
+	if (ps->count == ps->capacity) {
+		grown = realloc(ps->list, capacity * sizeof(*grown));
+		if (grown == NULL)
+			return NULL;
+		ps->list = grown;
+		ps->capacity = capacity;
+	}
+	ps->list[ps->count] = (struct pivot){ .shape = s };
+	return &ps->list[ps->count++];
+}
+
+static bool
+add_cell(struct pivots *ps, const struct sample *s)
+{
+	struct pivot *p = find_table(ps, s);
+	unsigned column;
+	size_t row;
+
+	if (p == NULL)
+		p = new_table(ps, s);
+	if (p == NULL)
+		return false;
+	row = find_row(p, s);
+	if (row == p->row_count) {
+		if (!grow_rows(p))
+			return false;
+		p->row[p->row_count++] = s;
+		for (unsigned c = 0; c < COLUMNS_MAX; c++)
+			p->cell[row][c] = (double)NAN;
+	}
+	column = find_column(p, s);
+	if (column == p->column_count)
+		p->column[p->column_count++] = s;
+	p->cell[row][column] = s->number;
+	p->last_row = row;
 	return true;
 }
 
 static void
-pivot_fini(struct pivot *p)
+pivots_init(struct pivots *ps, const struct sample_set *set, pivot_filter *filter)
 {
-	free(p->row);
-	free(p->cell);
+	*ps = (struct pivots){ 0 };
+	for (size_t i = 0; i < set->count && !ps->failed; i++)
+		if (shown(&set->list[i], filter))
+			ps->failed = !add_cell(ps, &set->list[i]);
+}
+
+static void
+pivots_fini(struct pivots *ps)
+{
+	for (size_t i = 0; i < ps->count; i++) {
+		free(ps->list[i].row);
+		free(ps->list[i].cell);
+	}
+	free(ps->list);
 }
 
 void
@@ -188,7 +269,7 @@ cell_text(const struct pivot *p, size_t row, unsigned column, char *cell)
 		snprintf(cell, CELL_MAX, "-");
 		return;
 	}
-	pivot_value(&t, p->column[column], p->cell[row][column]);
+	pivot_value(&t, p->column[column]->name, p->cell[row][column]);
 	snprintf(cell, CELL_MAX, "%s", t.bytes != NULL ? t.bytes : "");
 	text_free(&t);
 }
@@ -197,15 +278,15 @@ cell_text(const struct pivot *p, size_t row, unsigned column, char *cell)
 static size_t
 common_prefix(const struct pivot *p, const char *prefix)
 {
-	const char *first = short_name(p->column[0], prefix);
+	const char *first = short_name(p->column[0]->name, prefix);
 	size_t len = 0;
 
 	if (p->column_count < 2)
 		return 0;
 	for (size_t i = 0; first[i] != '\0'; i++) {
 		for (unsigned c = 1; c < p->column_count; c++)
-			if (strncmp(short_name(p->column[c], prefix), first, i + 1) !=
-			    0)
+			if (strncmp(short_name(p->column[c]->name, prefix), first,
+				i + 1) != 0)
 				return len;
 		if (first[i] == '_')
 			len = i + 1;
@@ -213,20 +294,65 @@ common_prefix(const struct pivot *p, const char *prefix)
 	return len;
 }
 
+/* Rows of counters that never counted say nothing to a person. */
+static bool
+row_is_silent(const struct pivot *p, size_t row)
+{
+	if (p->row_count <= SILENT_ROWS_SHOWN || p->shape->type == TD_INFO)
+		return false;
+	for (unsigned c = 0; c < p->column_count; c++)
+		if (p->column[c]->type != TD_COUNTER ||
+		    (!isnan(p->cell[row][c]) && p->cell[row][c] != 0))
+			return false;
+	return true;
+}
+
 static void
-table(struct text *out, const struct pivot *p, const char *prefix)
+column_header(const struct pivot *p, unsigned column, const char *prefix, char *cell)
 {
 	unsigned labels = p->shape->label_count;
-	unsigned columns = labels + (p->shape->type == TD_INFO ? 0 : p->column_count);
-	size_t skip = common_prefix(p, prefix);
-	size_t rows = p->row_count < ROWS_SHOWN_MAX ? p->row_count : ROWS_SHOWN_MAX;
-	size_t width[TD_SAMPLE_LABELS_MAX + COLUMNS_MAX];
+
+	if (column < labels)
+		header(cell, p->shape->key[column]);
+	else
+		header(cell, short_name(p->column[column - labels]->name, prefix) +
+				 common_prefix(p, prefix));
+}
+
+static void
+table_line(struct text *out, const struct pivot *p, const char *prefix, size_t line,
+    unsigned columns, const size_t *width)
+{
 	char cell[CELL_MAX];
 
 	for (unsigned c = 0; c < columns; c++) {
-		header(cell, c < labels
-				 ? p->shape->key[c]
-				 : short_name(p->column[c - labels], prefix) + skip);
+		bool last = c + 1 == columns;
+
+		if (line == 0)
+			column_header(p, c, prefix, cell);
+		else
+			cell_text(p, line - 1, c, cell);
+		if (c < p->shape->label_count)
+			text_printf(out, "%s%-*s", c > 0 ? "  " : "",
+			    last ? 0 : (int)width[c], cell);
+		else
+			text_printf(out, "  %*s", (int)width[c], cell);
+	}
+	text_puts(out, "\n");
+}
+
+static void
+table(struct text *out, const struct pivot *p, const char *prefix)
+{
+	unsigned columns =
+	    p->shape->label_count + (p->shape->type == TD_INFO ? 0 : p->column_count);
+	size_t rows = p->row_count < ROWS_SHOWN_MAX ? p->row_count : ROWS_SHOWN_MAX;
+	size_t width[TD_SAMPLE_LABELS_MAX + COLUMNS_MAX];
+	size_t silent = 0;
+	char cell[CELL_MAX];
+
+	for (unsigned c = 0; c < columns; c++) {
+		column_header(p, c, prefix, cell);
 		width[c] = strlen(cell);
 		for (size_t r = 0; r < rows; r++) {
 			cell_text(p, r, c, cell);
@@ -234,26 +360,15 @@ table(struct text *out, const struct pivot *p, const char *prefix)
 				width[c] = strlen(cell);
 		}
 	}
-	for (size_t line = 0; line <= rows; line++) {
-		for (unsigned c = 0; c < columns; c++) {
-			int pad = (int)width[c];
-
-			if (line == 0)
-				header(cell,
-				    c < labels
-					? p->shape->key[c]
-					: short_name(p->column[c - labels], prefix) +
-					      skip);
-			else
-				cell_text(p, line - 1, c, cell);
-			if (c < labels)
-				text_printf(out, "%s%-*s", c > 0 ? "  " : "",
-				    c + 1 < columns ? pad : 0, cell);
-			else
-				text_printf(out, "  %*s", pad, cell);
-		}
-		text_puts(out, "\n");
+	table_line(out, p, prefix, 0, columns, width);
+	for (size_t r = 0; r < rows; r++) {
+		if (row_is_silent(p, r))
+			silent++;
+		else
+			table_line(out, p, prefix, r + 1, columns, width);
 	}
+	if (silent > 0)
+		text_printf(out, "(%zu more, all zero)\n", silent);
 	if (rows < p->row_count)
 		text_printf(out, "(%zu more rows: use --json)\n", p->row_count - rows);
 }
@@ -265,14 +380,14 @@ value_list(struct text *out, const struct pivot *p, const char *prefix)
 	char cell[CELL_MAX];
 
 	for (unsigned c = 0; c < p->column_count; c++) {
-		size_t len = strlen(short_name(p->column[c], prefix));
+		size_t len = strlen(short_name(p->column[c]->name, prefix));
 
 		width = len > width ? len : width;
 	}
 	for (unsigned c = 0; c < p->column_count; c++) {
 		cell_text(p, 0, c, cell);
 		text_printf(out, "%-*s  %s\n", (int)width,
-		    short_name(p->column[c], prefix), cell);
+		    short_name(p->column[c]->name, prefix), cell);
 	}
 }
 
@@ -280,23 +395,19 @@ void
 pivot_tables(struct text *out, const struct sample_set *set, pivot_filter *filter,
     const char *prefix)
 {
-	size_t before = out->len;
+	struct pivots ps;
 
-	for (size_t i = 0; i < set->count; i++) {
-		struct pivot p;
-
-		if (!shown(&set->list[i], filter) || !first_of_shape(set, i, filter))
-			continue;
-		if (out->len > before)
+	pivots_init(&ps, set, filter);
+	out->failed = out->failed || ps.failed;
+	for (size_t i = 0; i < ps.count; i++) {
+		if (i > 0)
 			text_puts(out, "\n");
-		if (!pivot_init(&p, set, i, filter))
-			out->failed = true;
-		else if (p.shape->label_count == 0)
-			value_list(out, &p, prefix);
+		if (ps.list[i].shape->label_count == 0)
+			value_list(out, &ps.list[i], prefix);
 		else
-			table(out, &p, prefix);
-		pivot_fini(&p);
+			table(out, &ps.list[i], prefix);
 	}
+	pivots_fini(&ps);
 }
 
 static void
@@ -315,7 +426,7 @@ json_row(struct text *out, const struct pivot *p, size_t row, const char *prefix
 		if (isnan(p->cell[row][c]))
 			continue;
 		text_puts(out, ", ");
-		text_json_string(out, short_name(p->column[c], prefix));
+		text_json_string(out, short_name(p->column[c]->name, prefix));
 		text_puts(out, ": ");
 		text_number(out, p->cell[row][c]);
 	}
@@ -349,7 +460,10 @@ pivot_json(struct text *out, const struct sample_set *set, pivot_filter *filter,
     const char *prefix)
 {
 	const char *separator = "";
+	struct pivots ps;
 
+	pivots_init(&ps, set, filter);
+	out->failed = out->failed || ps.failed;
 	text_puts(out, "{\"values\": {");
 	for (size_t i = 0; i < set->count; i++) {
 		const struct sample *s = &set->list[i];
@@ -364,20 +478,13 @@ pivot_json(struct text *out, const struct sample_set *set, pivot_filter *filter,
 	}
 	text_puts(out, "}, \"tables\": [");
 	separator = "";
-	for (size_t i = 0; i < set->count; i++) {
-		const struct sample *s = &set->list[i];
-		struct pivot p;
-
-		if (!shown(s, filter) || s->label_count == 0 ||
-		    !first_of_shape(set, i, filter))
+	for (size_t i = 0; i < ps.count; i++) {
+		if (ps.list[i].shape->label_count == 0)
 			continue;
 		text_puts(out, separator);
-		if (pivot_init(&p, set, i, filter))
-			json_table(out, &p, prefix);
-		else
-			out->failed = true;
-		pivot_fini(&p);
+		json_table(out, &ps.list[i], prefix);
 		separator = ",\n";
 	}
 	text_puts(out, "]}");
+	pivots_fini(&ps);
 }
