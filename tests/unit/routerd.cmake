@@ -2,3 +2,9 @@
 td_program(fake_room ${CMAKE_SOURCE_DIR}/tests/unit/fake_room.c)
 target_link_libraries(fake_room PRIVATE td_room)
 set_target_properties(fake_room PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
+td_test(test_watch tests/unit/test_watch.c LINK routerd_core)
+td_test(test_apply tests/unit/test_apply.c LINK routerd_core)
+td_test(test_routerd_view tests/unit/test_routerd_view.c LINK routerd_view)
+td_test(test_command_line tests/unit/test_command_line.c LINK ctl_core)
+td_test(test_control_wire tests/unit/test_control_wire.c LINK routerd_control)
