@@ -295,6 +295,8 @@ engine_apply(struct engine *engine, struct td_config *config)
 		return r;
 	}
 	if (engine->maps != NULL) {
+		if (old == NULL)
+			l4_maps_adopt(engine->maps, config, &model->slots, model->up);
 		r = l4_maps_apply(engine->maps, config, &model->slots, model->up);
 		if (r < 0) {
 			log_err("lb",

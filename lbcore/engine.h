@@ -7,7 +7,8 @@
  *
  * Order    rules, then scheduler tables, then binds, then devices, then forwarding.
  * Health   servers are up until told otherwise. It is kept across a new configuration
- *          for a server of the same balancer and name.
+ *          for a server of the same balancer and name, and across a restart for those
+ *          that are checked.
  * Rights   CAP_NET_ADMIN; the scheduler's descriptors come from a process with more.
  * Errors   negative errno; the reason is logged, area "nat" or "lb".
  */

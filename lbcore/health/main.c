@@ -61,6 +61,8 @@ server_of(const struct check *check)
 	return &balancer_of(check)->servers[check->server];
 }
 
+/* Before the first result there is nothing to say: lbd knows better what it heard from
+ * an earlier life of ours. */
 static void
 say(struct check *check)
 {
@@ -68,13 +70,14 @@ say(struct check *check)
 	struct td_msg msg = { .kind = TD_MSG_SERVER_HEALTH };
 	int r;
 
+	if (!check->asked)
+		return;
 	msg.server_health.balancer = check->balancer;
 	msg.server_health.server = check->server;
 	msg.server_health.generation = checkd->config->generation;
 	msg.server_health.up = check->health.up;
 	msg.server_health.duration_ns = check->last_duration_ns;
-	strcpy(msg.server_health.detail,
-	    check->asked ? health_reason(check->last_result) : "not checked yet");
+	strcpy(msg.server_health.detail, health_reason(check->last_result));
 	r = room_send(checkd->room, TD_ROOM_LBD, &msg);
 	check->unsaid = r < 0;
 	if (r == -EAGAIN) {
@@ -155,7 +158,7 @@ on_socket(struct loop_fd *lf, uint32_t epoll_events)
 {
 	struct check *check = lf->context;
 	struct health_event ev = { .kind = HEALTH_EV_RESULT };
-	struct td_instant now = loop_now(lf->loop); /* socket_drop ends lf */
+	struct td_instant now = loop_now(lf->loop);
 
 	(void)epoll_events;
 	ev.result = probe_result(check->fd);
@@ -194,10 +197,12 @@ perform(struct check *check, const struct health_event *ev, struct td_instant no
 {
 	const struct td_health *config = &balancer_of(check)->health;
 	struct health_actions out;
+	bool first;
 
 	health_step(config, check->checkd->backup, &check->health, ev, now, &out);
 	if (out.cancel)
 		socket_drop(check);
+	first = out.judged && !check->asked;
 	if (out.judged) {
 		check->asked = true;
 		check->last_result = out.result;
@@ -209,8 +214,9 @@ perform(struct check *check, const struct health_event *ev, struct td_instant no
 		check->since = now;
 		check->downs += !check->health.up;
 		log_change(check);
-		say(check);
 	}
+	if (out.changed || first)
+		say(check);
 	loop_timer_set(&check->timer, check->health.deadline);
 	if (out.start)
 		start(check, now);
@@ -313,7 +319,6 @@ on_config(void *context, struct td_config *config)
 			check->balancer = b;
 			check->server = s;
 			check->fd = -1;
-			check->unsaid = true;
 			check->since = now;
 			/* The first round begins at once and is spread. */
 			health_init(&check->health, &balancer->health,

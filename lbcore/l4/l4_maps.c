@@ -156,6 +156,52 @@ assign_services(struct l4_maps *maps, const struct td_config *config)
 		}
 }
 
+static bool
+table_has(const struct lb_table *table, uint16_t slot)
+{
+	for (uint32_t i = 0; i < table->len && i < LB_TABLE_MAX; i++)
+		if (table->slot[i] == slot)
+			return true;
+	return false;
+}
+
+int
+l4_maps_adopt(struct l4_maps *maps, const struct td_config *config,
+    const struct l4_slots *slots, bool *up)
+{
+	for (uint32_t b = 0; b < config->balancer_count; b++) {
+		const struct td_balancer *balancer = &config->balancers[b];
+		struct lb_bind value = { .service = LB_SERVICES_MAX };
+		const struct lb_service *service;
+
+		for (uint32_t i = 0; i < balancer->bind_count; i++) {
+			struct lb_bind_key key;
+
+			bind_key(balancer, i, &key);
+			if (bpf_map_lookup_elem(
+				maps->fds->fd[L4_FD_BINDS], &key, &value) == 0)
+				break;
+			if (errno != ENOENT)
+				return -errno;
+		}
+		if (value.service >= LB_SERVICES_MAX ||
+		    maps->owner[value.service][0] != '\0')
+			continue;
+		strcpy(maps->owner[value.service], balancer->name);
+		if (balancer->health.type == TD_HEALTH_NONE)
+			continue;
+		service = service_at(maps, value.service);
+		for (uint32_t s = 0; s < balancer->server_count; s++) {
+			uint16_t slot = l4_slot(slots, b, s);
+
+			if (balancer->servers[s].weight > 0)
+				up[slot] = table_has(
+				    &service->table[service->active & 1], slot);
+		}
+	}
+	return 0;
+}
+
 void
 l4_maps_reschedule(struct l4_maps *maps, const struct td_config *config,
     const struct l4_slots *slots, const bool *up, uint32_t balancer)

@@ -27,6 +27,12 @@ void l4_maps_free(struct l4_maps *maps);
 /* Can the maps hold this configuration? Asked before anything is applied. */
 int l4_maps_fit(const struct td_config *config);
 
+/* After a restart, before the first apply: services stay with the balancers whose binds
+ * lead to them, and up[slot] becomes false for a checked server that the running tables
+ * do not choose. A server that is known to be dead is not tried again because lbd is new. */
+int l4_maps_adopt(struct l4_maps *maps, const struct td_config *config,
+    const struct l4_slots *slots, bool *up);
+
 /* Makes the maps say this configuration; up[slot] tells a server's health. */
 int l4_maps_apply(struct l4_maps *maps, const struct td_config *config,
     const struct l4_slots *slots, const bool *up);

@@ -4,6 +4,7 @@
  * lines on stdout, the last of them "ok" or "error NUMBER".
  *
  *   apply FILE             another configuration
+ *   restart FILE           as if lbd had died: a new engine with the same descriptors
  *   up|down BALANCER NAME  health of a server
  *   counts                 "KIND|OBJECT|RULE|PACKETS|BYTES" per counter
  *   stats                  "applied N", "unchanged N" ...
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/log.h"
 #include "lbcore/counter_key.h"
 #include "lbcore/engine.h"
@@ -22,6 +24,7 @@
 #define NOBODY 65534
 
 static const char *node;
+static struct l4_fds fds;
 
 static int
 apply(struct engine *engine, const char *file)
@@ -82,9 +85,23 @@ stats(struct engine *engine)
 	return 0;
 }
 
+/* tandemd keeps the descriptors and passes copies of them. */
 static int
-obey(struct engine *engine, char *line)
+start(struct engine **ret_engine, const char *file)
 {
+	int r = engine_new(ret_engine);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < L4_FD_COUNT; i++)
+		engine_take_fd(*ret_engine, l4_fd_name(i), dup(fds.fd[i]));
+	return apply(*ret_engine, file);
+}
+
+static int
+obey(struct engine **engine_at, char *line)
+{
+	struct engine *engine = *engine_at;
 	char *word = strtok(line, " \n"), *one = strtok(NULL, " \n");
 	char *two = strtok(NULL, " \n");
 
@@ -100,6 +117,10 @@ obey(struct engine *engine, char *line)
 	}
 	if (one != NULL && strcmp(word, "apply") == 0)
 		return apply(engine, one);
+	if (one != NULL && strcmp(word, "restart") == 0) {
+		engine_free(engine);
+		return start(engine_at, one);
+	}
 	if (two != NULL && (strcmp(word, "up") == 0 || strcmp(word, "down") == 0))
 		return health(engine, one, two, strcmp(word, "up") == 0);
 	return -EINVAL;
@@ -132,7 +153,6 @@ int
 main(int argc, char **argv)
 {
 	struct engine *engine;
-	struct l4_fds fds;
 	char line[512];
 	int r;
 
@@ -146,16 +166,12 @@ main(int argc, char **argv)
 	if (r == 0)
 		r = drop_privileges();
 	if (r == 0)
-		r = engine_new(&engine);
-	if (r < 0) {
-		answer(r);
+		r = start(&engine, argv[1]);
+	answer(r);
+	if (r < 0)
 		return 1;
-	}
-	for (unsigned i = 0; i < L4_FD_COUNT; i++)
-		engine_take_fd(engine, l4_fd_name(i), fds.fd[i]);
-	answer(apply(engine, argv[1]));
 	while (fgets(line, sizeof(line), stdin) != NULL)
-		answer(obey(engine, line));
+		answer(obey(&engine, line));
 	engine_free(engine);
 	return 0;
 }
