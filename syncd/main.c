@@ -61,6 +61,7 @@ syncd_work(struct syncd *sd)
 	sync_session_tick(&sd->session, now);
 	peer_after_tick(sd);
 	state_update(sd);
+	takeover_state(sd, sd->told.have_state);
 	loop_timer_set(&sd->session_timer, sync_session_deadline(&sd->session, now));
 }
 
@@ -127,6 +128,11 @@ start(struct syncd *sd)
 	r = kernel_open(sd);
 	if (r < 0) {
 		log_err("sync", "conntrack: %s", strerror(-r));
+		return r;
+	}
+	r = takeover_open(sd);
+	if (r < 0) {
+		log_err("sync", "takeover: %s", strerror(-r));
 		return r;
 	}
 	r = peer_open(sd);
@@ -214,6 +220,7 @@ on_role(struct syncd *sd, const struct td_msg_role *role)
 	/* Packets may have passed before we knew: the kernel has the truth. */
 	if (became_active)
 		kernel_audit_now(sd);
+	takeover_role(sd, became_active);
 }
 
 static void

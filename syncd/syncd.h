@@ -3,6 +3,7 @@
  *
  *   main.c    the room: configuration, roles, barriers, what is told to the others
  *   kernel.c  conntrack events and dumps into the session, its flows into the kernel
+ *   takeover.c  how strictly packets are tracked before and after a takeover
  *   peer.c    the session's messages through the channel
  *   status.c  samples and lists
  *
@@ -20,6 +21,7 @@
 #include "syncd/ct_dump.h"
 #include "syncd/ct_events.h"
 #include "syncd/ct_filter.h"
+#include "syncd/ct_grace.h"
 #include "syncd/ct_inject.h"
 #include "syncd/ct_sysctl.h"
 #include "syncd/keys.h"
@@ -62,6 +64,12 @@ struct syncd {
 	bool audit_wanted; /* at once: events were lost, or the role changed */
 	uint64_t events_overruns;
 
+	/* takeover.c */
+	struct ct_grace *grace;
+	struct loop_timer walk_timer, pick_up_timer;
+	struct td_instant walks_end;
+	bool pick_up_ended;
+
 	struct td_msg_sync_state told; /* last one that was sent */
 	bool told_valid[TD_ROOM_COUNT];
 };
@@ -82,6 +90,11 @@ void kernel_sink(struct syncd *sd, struct sync_sink *sink);
 void kernel_read_events(struct syncd *sd); /* what is there now */
 void kernel_filter_update(struct syncd *sd);
 void kernel_audit_now(struct syncd *sd);
+
+#define TAKEOVER_COOKIE UINT64_MAX /* results of no record */
+int takeover_open(struct syncd *sd);
+void takeover_role(struct syncd *sd, bool became_active);
+void takeover_state(struct syncd *sd, bool have_state);
 
 void status_fill(struct syncd *sd, struct room_status *st);
 void status_list_flows(struct syncd *sd, struct room_status *st);
