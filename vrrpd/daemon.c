@@ -222,10 +222,14 @@ log_transition(struct daemon *d, enum td_role from, uint64_t term_before)
 static void
 log_alarms(struct daemon *d, unsigned before)
 {
-	for (unsigned bit = 1; bit <= NODE_ALARM_ONE_WAY; bit <<= 1)
+	for (unsigned bit = 1; bit <= NODE_ALARM_ONE_WAY; bit <<= 1) {
+		bool raised = (d->node.alarms & bit) != 0;
+
 		if (((before ^ d->node.alarms) & bit) != 0)
-			log_warn("vrrp", "alarm=%s %s", node_alarm_name(bit),
-			    (d->node.alarms & bit) != 0 ? "raised" : "cleared");
+			log_line(raised ? LOG_LV_WARN : LOG_LV_NOTICE, "vrrp",
+			    "alarm=%s %s", node_alarm_name(bit),
+			    raised ? "raised" : "cleared");
+	}
 }
 
 static void

@@ -56,17 +56,18 @@ status_member(const struct daemon *d, const struct member *mb, struct room_statu
 	char vrid[8];
 
 	snprintf(vrid, sizeof(vrid), "%u", mb->interface->vrid);
-	status_gauge(st, "tandem_vrrp_member_link_up", nm->link_up, "interface", name,
-	    "vrid", vrid, NULL);
-	status_gauge(
-	    st, "tandem_vrrp_member_suspect", nm->suspect, "interface", name, NULL);
-	status_gauge(
-	    st, "tandem_vrrp_member_unreached", nm->unreached, "interface", name, NULL);
-	status_gauge(st, "tandem_vrrp_member_peer_heard_seconds",
+	status_gauge(st, "tandem_vrrp_link_up", nm->link_up, "interface", name, "vrid",
+	    vrid, NULL);
+	status_gauge(st, "tandem_vrrp_partial_cut",
+	    node_member_cut(&d->cfg, &d->node, mb->index, now), "interface", name,
+	    NULL);
+	status_gauge(st, "tandem_vrrp_neighbours_unreached", nm->unreached, "interface",
+	    name, NULL);
+	status_gauge(st, "tandem_vrrp_peer_heard_seconds",
 	    nm->advert_at.ns < 0 ? -1 : seconds(instant_diff_ns(now, nm->advert_at)),
 	    "interface", name, NULL);
-	status_gauge(
-	    st, "tandem_fence_attached", mb->fence_attached, "interface", name, NULL);
+	status_gauge(st, "tandem_vrrp_fence_attached", mb->fence_attached, "interface",
+	    name, NULL);
 	status_counter(st, "tandem_vrrp_announcements_sent_total", (double)ac->sent,
 	    "interface", name, NULL);
 	status_counter(st, "tandem_vrrp_announcements_failed_total", (double)ac->failed,
@@ -100,23 +101,23 @@ status_fence(const struct daemon *d, struct room_status *st, struct td_instant n
 	struct fence_counters fc;
 	bool open = d->fence != NULL && fence_is_open(d->fence, 0, now);
 
-	status_gauge(st, "tandem_fence_loaded", d->fence != NULL, NULL);
-	status_gauge(st, "tandem_fence_open", open, NULL);
-	status_gauge(st, "tandem_fence_lease_left_seconds",
+	status_gauge(st, "tandem_vrrp_fence_loaded", d->fence != NULL, NULL);
+	status_gauge(st, "tandem_vrrp_fence_open", open, NULL);
+	status_gauge(st, "tandem_vrrp_fence_lease_left_seconds",
 	    open ? seconds(instant_diff_ns(fence_answer_deadline(d->fence, 0), now))
 		 : 0,
 	    NULL);
-	status_counter(st, "tandem_fence_renewals_total",
+	status_counter(st, "tandem_vrrp_fence_renewals_total",
 	    (double)d->counters.fence_renewals, NULL);
-	status_counter(
-	    st, "tandem_fence_lapses_total", (double)d->counters.fence_lapses, NULL);
-	status_counter(st, "tandem_fence_reattached_total",
+	status_counter(st, "tandem_vrrp_fence_lapses_total",
+	    (double)d->counters.fence_lapses, NULL);
+	status_counter(st, "tandem_vrrp_fence_reattached_total",
 	    (double)d->counters.fence_reattached, NULL);
 	if (d->fence == NULL || fence_counters_read(d->fence, &fc) < 0)
 		return;
 	for (unsigned i = 0; i < TD_FENCE_COUNTERS; i++)
-		status_counter(st, "tandem_fence_dropped_total", (double)fc.count[i],
-		    "what", fence_counter_name(i), NULL);
+		status_counter(st, "tandem_vrrp_fence_dropped_total",
+		    (double)fc.count[i], "what", fence_counter_name(i), NULL);
 }
 
 static void
@@ -125,25 +126,25 @@ status_witness(const struct daemon *d, struct room_status *st, struct td_instant
 	const struct witness_counters *c = witness_socket_counters(d->witness);
 	char link[8];
 
-	status_gauge(st, "tandem_witness_alive",
+	status_gauge(st, "tandem_vrrp_witness_alive",
 	    node_witness_alive(&d->cfg, &d->node, now), NULL);
-	status_gauge(st, "tandem_witness_peer_generation",
+	status_gauge(st, "tandem_vrrp_witness_peer_generation",
 	    (double)witness_socket_peer_generation(d->witness), NULL);
 	status_counter(
-	    st, "tandem_witness_peer_sessions_total", (double)c->sessions, NULL);
+	    st, "tandem_vrrp_witness_peer_sessions_total", (double)c->sessions, NULL);
 	for (unsigned i = 0; i < TD_SYNC_LINKS_MAX; i++) {
 		if (d->config->nodes[d->config->self].sync_address[i].family == 0)
 			continue;
 		snprintf(link, sizeof(link), "%u", i);
-		status_counter(st, "tandem_witness_sent_total", (double)c->link[i].sent,
-		    "link", link, NULL);
-		status_counter(st, "tandem_witness_unsent_total",
+		status_counter(st, "tandem_vrrp_witness_sent_total",
+		    (double)c->link[i].sent, "link", link, NULL);
+		status_counter(st, "tandem_vrrp_witness_unsent_total",
 		    (double)c->link[i].send_failed, "link", link, NULL);
-		status_counter(st, "tandem_witness_received_total",
+		status_counter(st, "tandem_vrrp_witness_received_total",
 		    (double)c->link[i].received, "link", link, NULL);
 	}
 	for (unsigned drop = WITNESS_OK + 1; drop < WITNESS_DROP_COUNT; drop++)
-		status_counter(st, "tandem_witness_dropped_total",
+		status_counter(st, "tandem_vrrp_witness_dropped_total",
 		    (double)c->dropped[drop], "reason", witness_drop_name(drop), NULL);
 }
 

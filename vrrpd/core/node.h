@@ -258,6 +258,10 @@ bool node_peer_alive(
 bool node_witness_alive(
     const struct node_config *cfg, const struct node *n, struct td_instant now);
 
+/* The peer is alive, and yet something is wrong on this member. */
+bool node_member_cut(const struct node_config *cfg, const struct node *n,
+    uint8_t member, struct td_instant now);
+
 const char *node_reason_name(enum node_reason reason);
 const char *node_refusal_text(enum node_refusal refusal);
 const char *node_alarm_name(enum node_alarm alarm);

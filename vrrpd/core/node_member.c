@@ -67,8 +67,8 @@ void
 members_handed_over(const struct node_config *cfg, struct node *n)
 {
 	for (unsigned m = 0; m < cfg->member_count; m++)
-		n->member[m].handed_over = n->member[m].link_up &&
-		    n->member[m].unreached &&
+		n->member[m].handed_over =
+		    n->member[m].link_up && n->member[m].unreached &&
 		    (n->member[m].peer_bits & WITNESS_MEMBER_REACHED) != 0;
 }
 
@@ -105,25 +105,52 @@ member_bits(const struct node_config *cfg, const struct node *n, uint8_t member,
 	return (uint8_t)bits;
 }
 
+/* The peer has been Active for long enough to be heard here, and is alive. */
+static bool
+misses_adverts(const struct node_config *cfg, const struct node *n, uint8_t member,
+    struct td_instant now)
+{
+	return n->role == TD_ROLE_BACKUP && n->peer.role == TD_ROLE_ACTIVE &&
+	       cfg->advertises[member] && !hears_adverts(n, &n->member[member], now) &&
+	       instant_diff_ns(now, n->peer.active_since) > advert_gap_ns(n);
+}
+
+static bool
+is_quiet(
+    const struct node_config *cfg, const struct node_member *mb, struct td_instant now)
+{
+	int64_t quiet_ns = 10 * cfg->interval_ns;
+
+	if (quiet_ns < QUIET_NS_MIN)
+		quiet_ns = QUIET_NS_MIN;
+	return mb->frame_at.ns > 0 && instant_diff_ns(now, mb->frame_at) > quiet_ns;
+}
+
 static bool
 is_suspect(const struct node_config *cfg, const struct node *n, uint8_t member,
     struct td_instant now)
 {
 	const struct node_member *mb = &n->member[member];
-	int64_t quiet_ns = 10 * cfg->interval_ns;
 
-	if (!mb->link_up)
+	return mb->link_up && (mb->handed_over || misses_adverts(cfg, n, member, now) ||
+				  is_quiet(cfg, mb, now));
+}
+
+/* A doubt because of mere silence is none yet: a segment may be idle. */
+bool
+node_member_cut(const struct node_config *cfg, const struct node *n, uint8_t member,
+    struct td_instant now)
+{
+	const struct node_member *mb = &n->member[member];
+	unsigned missed = WITNESS_MEMBER_SUSPECT | WITNESS_MEMBER_HEARS_ADVERTS;
+
+	if (!mb->link_up || !node_peer_alive(cfg, n, now))
 		return false;
-	if (mb->handed_over)
+	if (mb->unreached || mb->handed_over || misses_adverts(cfg, n, member, now))
 		return true;
-	/* The peer has been Active for long enough to be heard here, and is alive. */
-	if (n->role == TD_ROLE_BACKUP && n->peer.role == TD_ROLE_ACTIVE &&
-	    cfg->advertises[member] && !hears_adverts(n, mb, now) &&
-	    instant_diff_ns(now, n->peer.active_since) > advert_gap_ns(n))
-		return true;
-	if (quiet_ns < QUIET_NS_MIN)
-		quiet_ns = QUIET_NS_MIN;
-	return mb->frame_at.ns > 0 && instant_diff_ns(now, mb->frame_at) > quiet_ns;
+	return n->role == TD_ROLE_ACTIVE && node_witness_alive(cfg, n, now) &&
+	       cfg->advertises[member] &&
+	       (mb->peer_bits & missed) == WITNESS_MEMBER_SUSPECT;
 }
 
 static void

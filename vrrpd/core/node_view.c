@@ -62,12 +62,10 @@ node_alarms(const struct node_config *cfg, const struct node *n, struct td_insta
 		alarms |= NODE_ALARM_WITNESS_SILENT;
 	if (witness && (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
 		alarms |= NODE_ALARM_ONE_WAY;
-	for (unsigned m = 0; m < cfg->member_count; m++) {
+	for (uint8_t m = 0; m < cfg->member_count; m++) {
 		if (!n->member[m].link_up)
 			alarms |= NODE_ALARM_LINK_DOWN;
-		if (peer && (n->member[m].suspect ||
-				(witness && (n->member[m].peer_bits &
-						WITNESS_MEMBER_SUSPECT) != 0)))
+		if (node_member_cut(cfg, n, m, now))
 			alarms |= NODE_ALARM_PARTIAL_CUT;
 	}
 	return alarms;
