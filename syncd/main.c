@@ -212,7 +212,7 @@ on_role(struct syncd *sd, const struct td_msg_role *role)
 	sd->role = role->role;
 	sd->term = role->term;
 	sync_session_role(&sd->session, role->role, role->term,
-	    role->peer_alive ? role->peer_role : TD_ROLE_BACKUP, role->peer_term,
+	    role->peer_alive ? role->peer_role : TD_ROLE_INITIALIZE, role->peer_term,
 	    loop_now(sd->loop));
 	log_info("sync", "role=%s term=%llu reason=%s flows=%u",
 	    td_role_name(role->role), (unsigned long long)role->term, role->reason,

@@ -2,7 +2,7 @@
 
 #include <tandem/assert.h>
 
-/* The flag word: which fields follow. Bits 11 to 15 belong to later versions. */
+/* The flag word: which fields follow. Bits 12 to 15 belong to later versions. */
 #define F_DELETE 0x0001U
 #define F_IPV6 0x0002U
 #define F_ZONE 0x0004U
@@ -14,6 +14,7 @@
 #define F_TCP 0x0100U
 #define F_SEQADJ 0x0200U
 #define F_HELPER 0x0400U
+#define F_KNOWN 0x0800U
 
 #define TCP_STATE_MAX 9 /* the kernel's TCP_CONNTRACK_SYN_SENT2 */
 
@@ -58,6 +59,8 @@ change_flags(const struct flow_change *change, const struct flow_tuple *plain)
 		flags |= F_IPV6;
 	if (flow->key.zone != 0)
 		flags |= F_ZONE;
+	if (change->known)
+		flags |= F_KNOWN;
 	if (change->deleted)
 		return flags | F_DELETE;
 	if (memcmp(flow->reply.dst, plain->dst, sizeof(plain->dst)) != 0)
@@ -237,6 +240,7 @@ flow_change_decode(struct td_reader *rd, struct flow_change *ret_change)
 	if (too_large)
 		return FLOW_DROP_NUMBER;
 
+	change.known = (flags & F_KNOWN) != 0;
 	change.deleted = (flags & F_DELETE) != 0;
 	if (change.deleted) {
 		change.flow.present = 0;

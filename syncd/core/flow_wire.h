@@ -21,6 +21,7 @@
 /* One flow as it is now, or its end. A deletion has nothing but the key in `flow`. */
 struct flow_change {
 	bool deleted;
+	bool known;       /* the receiver was told of this flow before */
 	uint32_t term;    /* of the router that says so */
 	uint32_t version; /* counts the changes of this flow at its owner */
 	struct flow_record flow;

@@ -136,6 +136,20 @@ accepts(const struct sync_session *s, uint32_t index, uint32_t term)
 	    s->cfg.node_index == 0);
 }
 
+/* The peer was told of this flow, and that it ended, or missed that: it ended here
+ * while a higher term was Active. Tell it again. */
+static void
+refuse_ended(struct sync_session *s, uint32_t index, struct td_instant now)
+{
+	struct shadow_entry *e = shadow_at(s->shadow, index);
+
+	s->count.refused_ended++;
+	e->term = s->authority.term;
+	e->flags |= SHADOW_PEER_HAS;
+	shadow_set_deleted(s->shadow, index, true);
+	sync_mark_dirty(s, index, now);
+}
+
 static void
 apply_delete(
     struct sync_session *s, const struct flow_change *change, struct td_instant now)
@@ -162,13 +176,18 @@ apply_upsert(
 {
 	uint32_t index = shadow_find(s->shadow, &change->flow.key);
 	struct shadow_entry *e;
-	bool present = false;
+	bool present = false,
+	     older = s->authority.side == SYNC_SELF && change->term < s->authority.term;
 
 	if (index == SHADOW_NONE) {
 		index = insert(s, &change->flow.key);
 		if (index == SHADOW_NONE)
 			return;
 		e = shadow_at(s->shadow, index);
+		if (older && change->known) {
+			refuse_ended(s, index, now);
+			return;
+		}
 	} else {
 		if (!accepts(s, index, change->term)) {
 			refuse(s, index, false, now);
@@ -190,6 +209,12 @@ apply_upsert(
 	e->sweep = s->sweep_now;
 	e->audit = s->audit_now;
 	s->count.upserts_applied++;
+	if (older) {
+		/* Opened at the other side of a cut. It is ours now: say so, or the
+		 * sweep of a running snapshot would remove it at the peer. */
+		s->count.merged++;
+		sync_mark_dirty(s, index, now);
+	}
 	kernel_put(s, index, present, now);
 }
 
@@ -289,6 +314,7 @@ local_new(struct sync_session *s, enum sync_local what, const struct flow_record
 	e->flow.timeout_s = deadline_s(flow->timeout_s, now);
 	e->term = s->own_term;
 	e->version = 1;
+	s->diverged = true;
 	e->audit = s->audit_now;
 	/* What a Backup finds in its kernel at start is what the Active router once
 	 * sent: it is not news for that one, and swept unless its snapshot has it. */
@@ -334,6 +360,7 @@ local_changed(struct sync_session *s, uint32_t index, enum sync_local what,
 	e->version++;
 	e->term = s->own_term;
 	e->flags &= (uint8_t)~SHADOW_OF_PEER;
+	s->diverged = true;
 	sync_mark_dirty(s, index, now);
 }
 
@@ -343,6 +370,7 @@ local_end(struct sync_session *s, uint32_t index, struct td_instant now)
 {
 	struct shadow_entry *e = shadow_at(s->shadow, index);
 
+	s->diverged = true;
 	/* A flow that began and ended before the peer was told is nothing to tell. */
 	if ((e->flags & SHADOW_PEER_HAS) == 0) {
 		shadow_remove(s->shadow, index);
@@ -393,6 +421,7 @@ sync_session_local(struct sync_session *s, enum sync_local what,
 		 */
 		shadow_set_deleted(s->shadow, index, false);
 		e->flow = *flow;
+		e->flow.timeout_s = deadline_s(flow->timeout_s, now);
 		e->flow.present = 0;
 	}
 	if (sync_entry_owner(s, e).side == SYNC_SELF) {
@@ -438,7 +467,9 @@ sweep_entry(struct sync_session *s, uint32_t index, struct td_instant now)
 	struct flow_key key = e->flow.key;
 
 	(void)now;
-	if (e->sweep == s->sweep_now || sync_entry_owner(s, e).side != SYNC_PEER)
+	/* What waits to be sent is judged by the peer when it gets it. */
+	if (e->sweep == s->sweep_now || (e->flags & SHADOW_DIRTY) != 0 ||
+	    sync_entry_owner(s, e).side != SYNC_PEER)
 		return;
 	s->count.swept++;
 	if ((e->flags & SHADOW_DELETED) == 0)

@@ -20,6 +20,10 @@ sync_authority_after(struct sync_authority before, struct sync_claim self,
 		else
 			after.side = first ? SYNC_SELF : SYNC_PEER;
 		after.term = later(before.term, later(self.term, peer.term));
+	} else if (self_active && before.side == SYNC_PEER && self.term < before.term &&
+		   peer.role == TD_ROLE_INITIALIZE) {
+		/* The higher term may well go on where we cannot hear it. */
+		return before;
 	} else if (self_active) {
 		after.side = SYNC_SELF;
 		after.term = later(before.term, self.term);

@@ -28,7 +28,7 @@ struct sync_authority {
 	uint32_t term;
 };
 
-/* What a router says of itself. */
+/* What a router says of itself; Initialize: nothing is known of it. */
 struct sync_claim {
 	enum td_role role;
 	uint32_t term;

@@ -79,7 +79,7 @@ send_hello(struct sync_session *s, struct td_instant now)
 	h->epoch = s->epoch;
 	h->stored_epoch = s->cfg.stored_epoch;
 	h->applied = s->applied;
-	h->applied_whole = s->whole;
+	h->applied_whole = s->whole && !s->diverged;
 	h->flows = shadow_flows(s->shadow);
 	s->hello_at = instant_add(now, s->cfg.hello_interval_ns);
 	sync_send(s, &msg);
@@ -225,6 +225,8 @@ hello_receive(struct sync_session *s, const struct sync_hello *h, struct td_inst
 	if (h->link != s->peer_link)
 		sync_link_restart(s, SYNC_RESTART_PEER, now);
 	s->peer_link = h->link;
+	if (s->link != SYNC_LINK_UP)
+		s->peer_remembers = h->boot == s->peer.boot || s->peer.boot == 0;
 	s->peer = *h;
 	peer_says(s, h->role, h->term);
 	if (s->link == SYNC_LINK_UP)
@@ -319,7 +321,10 @@ sync_session_role(struct sync_session *s, enum td_role role, uint64_t term,
 	s->self_claim = (struct sync_claim){ role, term_of(term) };
 	if (role == TD_ROLE_ACTIVE)
 		s->own_term = term_of(term);
-	peer_says(s, peer_role, peer_term);
+	/* That the election hears nobody is no statement of the peer. */
+	if (peer_role == TD_ROLE_ACTIVE)
+		s->peer_claim = (struct sync_claim){ peer_role, term_of(peer_term) };
+	authority_update(s);
 	s->report_at = now;
 }
 

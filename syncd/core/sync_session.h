@@ -105,8 +105,11 @@ struct sync_counters {
 	uint64_t upserts_applied, deletes_applied;
 	uint64_t deletes_unknown; /* for flows not held: nothing to do */
 	uint64_t refused_upserts, refused_deletes; /* older than what this node owns */
-	uint64_t swept;   /* replicas that a snapshot did not have */
-	uint64_t clashes; /* Active: tuple taken by a flow of this node */
+	uint64_t swept; /* replicas that a snapshot did not have */
+	uint64_t
+	    refused_ended; /* upserts of flows that ended while they were cut off */
+	uint64_t merged;   /* flows of an older term, unknown here: taken over */
+	uint64_t clashes;  /* Active: tuple taken by a flow of this node */
 	uint64_t kernel_refusals;
 	uint64_t undecodable[FLOW_DROP_COUNT]; /* flow records */
 	uint64_t full;                         /* flows not held: flows_max */
@@ -134,7 +137,8 @@ struct sync_session {
 	enum sync_link link;
 	enum sync_refusal refusal;
 	uint64_t own_link, peer_link, link_number;
-	struct sync_hello peer;         /* last accepted HELLO */
+	struct sync_hello peer; /* last accepted HELLO */
+	bool peer_remembers;    /* it is the process it was on the link before */
 	struct sync_report peer_report; /* last one on this link */
 	struct td_instant hello_at, report_at, peer_deadline, link_up_at;
 	bool report_due;
@@ -151,6 +155,9 @@ struct sync_session {
 	uint32_t catchup_left; /* of what waited when the link came up */
 	bool caught_up_sent;
 	bool snapshot_needed; /* the next link cannot go on where the last one ended */
+	bool diverged; /* changed flows in a way that the peer may not have judged yet:
+			  should it refuse them, only its snapshot can set this node
+			  right */
 	struct {
 		bool running;
 		uint32_t next, end;
@@ -193,7 +200,7 @@ void sync_session_ready(struct sync_session *s, struct td_instant now);
 
 void sync_session_transport(struct sync_session *s, bool up, struct td_instant now);
 
-/* From the election. peer_role is what the witness says; BACKUP if nothing is known. */
+/* From the election. peer_role is what the witness says; INITIALIZE if nothing is. */
 void sync_session_role(struct sync_session *s, enum td_role role, uint64_t term,
     enum td_role peer_role, uint64_t peer_term, struct td_instant now);
 

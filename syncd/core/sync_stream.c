@@ -23,6 +23,7 @@ encode(const struct sync_session *s, struct td_writer *wr, const struct shadow_e
 {
 	struct flow_change change = {
 		.deleted = (e->flags & SHADOW_DELETED) != 0,
+		.known = (e->flags & SHADOW_PEER_HAS) != 0 && s->peer_remembers,
 		.term = e->term,
 		.version = e->version,
 		.flow = e->flow,
@@ -255,6 +256,8 @@ sync_stream_acked(
 		    slot->records);
 		sync_ring_drop_first(&s->ring);
 	}
+	if (s->ring.count == 0 && s->shadow->dirty_count == 0 && !s->snapshot_needed)
+		s->diverged = false;
 }
 
 void
