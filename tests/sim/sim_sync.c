@@ -450,7 +450,7 @@ acked_check(const struct router *dead, const struct router *heir)
 		uint32_t index = shadow_find(&dead->shadow, &key);
 		const struct shadow_entry *e;
 
-		if (index == SHADOW_NONE || !dead->kernel[i].here)
+		if (index == SHADOW_NONE || !dead->kernel[i].here || !w.lives[i])
 			continue;
 		e = shadow_at(&dead->shadow, index);
 		if ((e->flags & (SHADOW_DIRTY | SHADOW_DELETED | SHADOW_UNAPPLIED)) !=
@@ -489,6 +489,13 @@ thaw(struct router *r)
 		sync_session_transport(&r->session, w.connected, now());
 }
 
+/* One that only believes so has heard better by now, and starts anew. */
+static bool
+is_the_active(const struct router *r)
+{
+	return r->role == TD_ROLE_ACTIVE && r->term == w.highest_term;
+}
+
 static void
 node_die(struct router *r)
 {
@@ -501,7 +508,7 @@ node_die(struct router *r)
 	r->frozen = false;
 	r->role = TD_ROLE_INITIALIZE;
 	memset(r->kernel, 0, sizeof(r->kernel));
-	if (other->node && !other->frozen && other->role != TD_ROLE_ACTIVE)
+	if (other->node && !other->frozen && !is_the_active(other))
 		take_over(other);
 }
 
@@ -549,7 +556,7 @@ fault(void)
 	case 10: /* frozen: the other takes over; both are Active when it wakes */
 		if (r->node && !r->frozen && other->node && !other->frozen) {
 			r->frozen = true;
-			if (other->role != TD_ROLE_ACTIVE)
+			if (!is_the_active(other))
 				take_over(other);
 		}
 		break;
