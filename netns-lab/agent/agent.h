@@ -114,6 +114,7 @@ struct options {
 	const char *interfaces[4];
 	const char *asks[4];
 	unsigned interface_count;
+	bool listen_only;
 	int64_t count, interval_us, bytes, rate_kib, server, fifo;
 };
 

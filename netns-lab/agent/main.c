@@ -20,7 +20,8 @@ static const char usage[] =
     "numbered\n"
     "  connects  --dest A --ports P [--interval-us 20000] new TCP connections\n"
     "  ping      --dest A [--interval-us 10000]           ICMP and ICMPv6 echo\n"
-    "  observe   --interface IF --ask A,A... [--interface IF --ask ...]\n"
+    "  observe   --interface IF --ask A,A... [--interface IF --ask ...] "
+    "[--listen-only]\n"
     "  stalls                                             one 1 ms FIFO timer per CPU\n"
     "common: --kind NAME (copied into the output), --fifo PRIORITY\n";
 
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
 	{ "interface", required_argument, NULL, 'I' },
 	{ "ask", required_argument, NULL, 'a' },
 	{ "fifo", required_argument, NULL, 'f' },
+	{ "listen-only", no_argument, NULL, 'l' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -103,6 +105,9 @@ main(int argc, char **argv)
 			break;
 		case 'f':
 			options.fifo = parse_count(optarg, 0, 99);
+			break;
+		case 'l':
+			options.listen_only = true;
 			break;
 		case 'I':
 			if (options.interface_count == 4)

@@ -4,9 +4,9 @@
  * tied to its question however late it is; a second answer to one question means that
  * two routers answered.
  *
- * An interface without --ask only listens. At the switch's ports towards r1 and r2 that
- * tells which of them answered, announced and advertised when: on a shared virtual MAC
- * nothing else can.
+ * With --listen-only it asks nothing. At the switch's ports towards r1 and r2 that
+ * tells which of them answered for those addresses, announced and advertised when: on a
+ * shared virtual MAC nothing else can.
  */
 #include "agent.h"
 
@@ -63,6 +63,7 @@ struct port {
 
 static struct port ports[4];
 static unsigned port_count;
+static bool listen_only;
 static uint64_t ticks;
 
 static void
@@ -172,6 +173,8 @@ observe_tick(int64_t now)
 	unsigned sender = (unsigned)(ticks++ % SENDERS);
 
 	(void)now;
+	if (listen_only)
+		return;
 	for (unsigned i = 0; i < port_count; i++) {
 		for (unsigned j = 0; j < ports[i].asked_count; j++) {
 			struct asked *asked = &ports[i].asked[j];
@@ -194,13 +197,15 @@ static void
 answer_seen(struct port *port, bool v6, const uint8_t *about, const uint8_t *to,
     const uint8_t *mac, int64_t now)
 {
-	spans_add(&port->answers, now, 0);
 	for (unsigned i = 0; i < port->asked_count; i++) {
 		struct asked *asked = &port->asked[i];
 		unsigned sender = (unsigned)to[v6 ? 15 : 3] - SENDER_FIRST;
 
-		if (asked->family_v6 != v6 || sender >= SENDERS ||
+		if (asked->family_v6 != v6 ||
 		    memcmp(asked->address, about, v6 ? 16 : 4) != 0)
+			continue;
+		spans_add(&port->answers, now, 0);
+		if (listen_only || sender >= SENDERS)
 			continue;
 		asked->answers++;
 		if (++asked->answered[sender] < 2)
@@ -362,6 +367,7 @@ observe_main(const struct options *options)
 		.finish = observe_finish,
 		.tick_ns = ASK_INTERVAL_NS };
 
+	listen_only = options->listen_only;
 	port_count = options->interface_count;
 	for (unsigned i = 0; i < port_count; i++) {
 		port_open(&ports[i], options->interfaces[i]);

@@ -18,11 +18,12 @@ class Fault:
     """One fault by name. `first` is the router that must be Active before it."""
 
     def __init__(self, name, text, inject, recover, first="r1", moves=True, killed=False,
-                 tandem_only=False):
+                 tandem_only=False, tolerates_doubles_ms=0):
         self.name, self.text = name, text
         self._inject, self._recover = inject, recover
         self.first, self.moves, self.killed = first, moves, killed
         self.tandem_only = tandem_only
+        self.tolerates_doubles_ms = tolerates_doubles_ms  # after the recovery
 
     def inject(self, lab, node):
         """Hurts `node`; returns (instant before, instant after)."""
@@ -53,6 +54,15 @@ def _node_loss(lab, node):
 
 def _heal(lab, _node):
     lab.topology.heal()
+
+
+def _power_on(lab, node):
+    """A machine that lost its power comes back with nothing running and no flows."""
+    router = lab.routers[node]
+    signal_all(router.pids(), signal.SIGKILL)
+    router.forget_kernel()
+    lab.topology.heal()
+    router.start()
 
 
 def _cut(networks, direction="both"):
@@ -109,7 +119,8 @@ def _daemon(name):
 FAULTS = {fault.name: fault for fault in (
     Fault("sigkill-all", "SIGKILL of all processes of the Active router", _sigkill_all,
           _restart, killed=True),
-    Fault("node-loss", "all ports of the Active router cut at the switch", _node_loss, _heal),
+    Fault("node-loss", "all ports of the Active router cut at the switch", _node_loss,
+          _power_on),
     Fault("cut-lan", "only LAN silently cut, carrier up, sync alive", _cut(["lan"]), _heal),
     Fault("cut-wan", "only WAN silently cut, carrier up, sync alive", _cut(["wan"]), _heal),
     Fault("link-down-lan", "LAN link down, with carrier loss", _link_down(["lan"]), _heal),
@@ -120,6 +131,10 @@ FAULTS = {fault.name: fault for fault in (
           _freeze, _thaw, first="r2"),
     Fault("graceful-stop", "ordered stop of the Active router", _graceful_stop, _start),
     Fault("switchover", "tandemctl switchover", _switchover, _nothing, tandem_only=True),
+    # both routers alive and alone, then together again: one advert interval may pass until
+    # one of them yields
+    Fault("partition", "all ports of the Active router cut, both routers stay alive",
+          _node_loss, _heal, tolerates_doubles_ms=100),
     # one way, and single parts
     Fault("cut-lan-in", "what the Active router sends to the LAN is lost",
           _cut(["lan"], "in"), _heal),

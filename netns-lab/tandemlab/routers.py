@@ -82,6 +82,19 @@ class Router:
     def stop(self):
         end_processes(self.pids(), grace=3.0)
 
+    def forget_kernel(self):
+        """What a reboot does and a SIGKILL does not: flows, rules and virtual addresses go."""
+        run(in_ns(self.namespace, ["nft", "flush", "ruleset"]))
+        run(in_ns(self.namespace, ["conntrack", "-F"]), check=False)
+        self.forget_addresses()
+
+    def forget_addresses(self):
+        for address, interface in ([(a, "wan0") for a in VIRTUAL_WAN] +
+                                   [(a, "lan0") for a in VIRTUAL_LAN]):
+            if self.topology.holds(self.node, address):
+                run(in_ns(self.namespace, ["ip", "address", "del", f"{address}/24", "dev",
+                                           interface]), check=False)
+
 
 class ClassicRouter(Router):
     """keepalived + conntrackd + nftables."""
@@ -130,14 +143,6 @@ class ClassicRouter(Router):
             "keepalived", "--dont-fork", "--log-console", "--log-detail", "--vrrp",
             "--use-file", keepalived, "--pid", os.path.join(self.run_dir, "ka.pidfile"),
             "--vrrp_pid", os.path.join(self.run_dir, "vrrp.pidfile")]))
-
-    def forget_addresses(self):
-        """What a reboot does and a SIGKILL does not: the virtual addresses go."""
-        for address, interface in ([(a, "wan0") for a in VIRTUAL_WAN] +
-                                   [(a, "lan0") for a in VIRTUAL_LAN]):
-            if self.topology.holds(self.node, address):
-                run(in_ns(self.namespace, ["ip", "address", "del", f"{address}/24", "dev",
-                                           interface]), check=False)
 
     def switchover(self):
         raise LabError("the classic stack has no switchover: use graceful-stop")
@@ -212,8 +217,20 @@ class TandemRouter(Router):
             if match:
                 wall = datetime.datetime.fromisoformat(match[1]).replace(
                     tzinfo=datetime.timezone.utc)
-                found.append((int(wall.timestamp() * 1000) * MS - offset, match[2]))
+                event = (int(wall.timestamp() * 1000) * MS - offset, match[2])
+                if event not in found:  # every member has its line
+                    found.append(event)
         return found
+
+    def forget_addresses(self):
+        """The virtual addresses live on devices of their own: they go with them."""
+        links = json.loads(run(in_ns(self.namespace, ["ip", "-j", "link", "show", "type",
+                                                      "macvlan"]), check=False) or "[]")
+        for link in links:
+            run(in_ns(self.namespace, ["ip", "link", "del", link["ifname"]]), check=False)
+        for interface in ("wan0", "lan0"):
+            run(in_ns(self.namespace, ["tc", "qdisc", "del", "dev", interface, "clsact"]),
+                check=False)
 
     def forget_state(self):
         for directory in (f"/var/lib/tandem/{self.instance}", f"/run/tandem/{self.instance}"):
