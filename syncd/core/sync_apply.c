@@ -123,6 +123,7 @@ refuse(struct sync_session *s, uint32_t index, bool deleted, struct td_instant n
 		s->count.refused_upserts++;
 	e->term = sync_entry_owner(s, e).term;
 	e->flags &= (uint8_t)~SHADOW_OF_PEER;
+	e->flags |= SHADOW_PEER_HAS; /* it must be told of the end as well */
 	sync_mark_dirty(s, index, now);
 }
 

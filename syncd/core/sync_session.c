@@ -138,8 +138,15 @@ sync_link_restart(struct sync_session *s, enum sync_restart why, struct td_insta
 static void
 authority_update(struct sync_session *s)
 {
+	enum sync_side before = s->authority.side;
+
 	s->authority = sync_authority_after(
 	    s->authority, s->self_claim, s->peer_claim, s->cfg.node_index == 0);
+	/* Taken over without the whole state: what this node holds is what counts now,
+	 * and nobody knows how it differs from what the peer holds. */
+	if (before == SYNC_PEER && s->authority.side == SYNC_SELF &&
+	    !(s->caught_up && s->whole))
+		s->snapshot_needed = true;
 }
 
 static uint32_t
