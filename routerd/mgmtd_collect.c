@@ -40,6 +40,7 @@ finish(struct collection *c)
 	void *context = c->context;
 
 	unlink_collection(c);
+	samples_sort_rooms(&set);
 	if (c->status) {
 		for (int room = TD_ROOM_TANDEMD; room < TD_ROOM_COUNT; room++)
 			samples_put(&set, TD_ROOM_MGMTD, TD_GAUGE, "tandem_room_up",

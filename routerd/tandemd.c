@@ -166,6 +166,9 @@ prepare(struct supervisor *sv)
 	const char *missing;
 	int error;
 
+	/* Before the namespace: abstract sockets belong to the one we were started in.
+	 */
+	notify_init(&sv->notify);
 	find_libexec(sv);
 	find_paths(sv);
 	if ((error = check_programs(sv)) < 0 ||
@@ -184,7 +187,6 @@ prepare(struct supervisor *sv)
 		return -ENOMEM;
 	if ((error = add_signals(sv)) < 0 || (error = resources_open(sv)) < 0)
 		return error;
-	notify_init(&sv->notify);
 	loop_timer_init(sv->loop, &sv->stop_timer, on_stop_limit, sv);
 	loop_timer_init(sv->loop, &sv->watchdog_timer, on_watchdog, sv);
 	if (sv->notify.watchdog_ns > 0)

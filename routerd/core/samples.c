@@ -100,37 +100,63 @@ samples_free(struct sample_set *set)
 	*set = (struct sample_set){ 0 };
 }
 
+typedef bool in_order(const struct sample *a, const struct sample *b);
+
+static bool
+by_name(const struct sample *a, const struct sample *b)
+{
+	return strcmp(a->name, b->name) <= 0;
+}
+
+static bool
+by_room(const struct sample *a, const struct sample *b)
+{
+	return a->room <= b->room;
+}
+
 /* A merge sort, because it keeps the order of equals; strict C has no stable sort. */
 static void
-merge_sort(struct sample *list, struct sample *spare, size_t count)
+merge_sort(struct sample *list, struct sample *spare, size_t count, in_order *order)
 {
 	size_t half = count / 2, a = 0, b = half;
 
 	if (count < 2)
 		return;
-	merge_sort(list, spare, half);
-	merge_sort(list + half, spare, count - half);
+	merge_sort(list, spare, half, order);
+	merge_sort(list + half, spare, count - half, order);
 	for (size_t i = 0; i < count; i++) {
-		bool left =
-		    a < half && (b == count || strcmp(list[a].name, list[b].name) <= 0);
+		bool left = a < half && (b == count || order(&list[a], &list[b]));
 
 		spare[i] = left ? list[a++] : list[b++];
 	}
 	memcpy(list, spare, count * sizeof(*list));
 }
 
-void
-samples_sort(struct sample_set *set)
+static void
+sort(struct sample_set *set, in_order *order)
 {
 	struct sample *spare;
 
 	if (set->count < 2)
 		return;
+	/* Without memory the order stays as it came, which is a matter of looks. */
 	spare = malloc(set->count * sizeof(*spare));
 	if (spare == NULL)
 		return;
-	merge_sort(set->list, spare, set->count);
+	merge_sort(set->list, spare, set->count, order);
 	free(spare);
+}
+
+void
+samples_sort(struct sample_set *set)
+{
+	sort(set, by_name);
+}
+
+void
+samples_sort_rooms(struct sample_set *set)
+{
+	sort(set, by_room);
 }
 
 const char *

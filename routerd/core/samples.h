@@ -36,6 +36,8 @@ void samples_free(struct sample_set *set);
 
 /* By name; within a name the order of arrival. */
 void samples_sort(struct sample_set *set);
+/* By room, for a page that does not change with who answered first. */
+void samples_sort_rooms(struct sample_set *set);
 
 /* The first sample of that name, or NULL. With `key`: whose label `key` is `value`. */
 const struct sample *samples_find(
