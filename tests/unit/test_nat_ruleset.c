@@ -148,6 +148,45 @@ forward_all_sources(struct td_config *config)
 }
 
 static void
+forward_two_sources(struct td_config *config)
+{
+	static struct td_prefix sources[2];
+
+	sources[0] = model_prefix("198.51.100.0/25");
+	sources[1] = model_prefix("192.0.2.1");
+	config->port_forwards[0].sources = sources;
+	config->port_forwards[0].source_count = 2;
+}
+
+static void
+forward_many_sources(struct td_config *config)
+{
+	static struct td_prefix sources[9];
+
+	for (uint32_t i = 0; i < MODEL_COUNT(sources); i++) {
+		sources[i] = model_prefix("198.51.0.0/24");
+		sources[i].addr.bytes[2] = (uint8_t)i;
+	}
+	config->port_forwards[0].sources = sources;
+	config->port_forwards[0].source_count = MODEL_COUNT(sources);
+}
+
+static void
+egress_both(struct td_config *config)
+{
+	static struct td_prefix sources[2], destinations[2];
+
+	sources[0] = model_prefix("10.1.1.1");
+	sources[1] = model_prefix("10.1.1.2");
+	destinations[0] = model_prefix("192.0.2.1");
+	destinations[1] = model_prefix("192.0.2.2");
+	config->networks[0].egress[0].sources = sources;
+	config->networks[0].egress[0].source_count = 2;
+	config->networks[0].egress[0].destinations = destinations;
+	config->networks[0].egress[0].destination_count = 2;
+}
+
+static void
 balancer_sources(struct td_config *config)
 {
 	static struct td_prefix sources[1];
@@ -192,14 +231,14 @@ static const struct row rows[] = {
 	    { "meta nfproto ipv4 meta l4proto tcp th dport 25" },
 	    { "meta nfproto ipv6 meta l4proto tcp th dport 25" } },
 	{ "S4 source NAT / one virtual address, never within the inside", NULL,
-	    { "ip saddr { 10.1.1.0/24 } ip daddr != @inside4 counter name source_nat_0 "
+	    { "ip saddr 10.1.1.0/24 ip daddr != @inside4 counter name source_nat_0 "
 	      "snat "
 	      "ip to 203.0.113.1\n" },
 	    { "snat ip6 to 2001" } },
 	{ "S4 source NAT / absent: routed as it is", no_source_nat, { "goto egress_0" },
 	    { "source_nat_0" } },
 	{ "S4 source NAT / IPv6 when asked for", source_nat6,
-	    { "ip6 saddr { fd00:1:1::/64 } ip6 daddr != @inside6 counter name "
+	    { "ip6 saddr fd00:1:1::/64 ip6 daddr != @inside6 counter name "
 	      "source_nat_0 "
 	      "snat ip6 to 2001:db8:1::1\n" },
 	    { NULL } },
@@ -238,21 +277,35 @@ static const struct row rows[] = {
 	{ "S6 port forward / sources: host bits cleared, nested and foreign ones left "
 	  "out",
 	    forward_sources,
-	    { "ip daddr 203.0.113.10 ip saddr { 198.51.100.0/24 } meta l4proto tcp" },
+	    { "ip daddr 203.0.113.10 ip saddr 198.51.100.0/24 meta l4proto tcp" },
 	    { "2001:db8::/32" } },
 	{ "S6 port forward / sources of the other family only: no rule",
 	    forward_foreign_sources, { "chain translate_in" },
 	    { "port_forward_0 dnat" } },
+	{ "S6 port forward / a short source list is a rule per member",
+	    forward_two_sources,
+	    { "ip saddr 198.51.100.0/25 meta l4proto tcp th dport 8000-8010 counter "
+	      "name "
+	      "port_forward_0 dnat ip to 10.1.1.12\n\t\tip daddr 203.0.113.10 ip saddr "
+	      "192.0.2.1/32 meta" },
+	    { NULL } },
+	{ "S6 port forward / a long source list is a set", forward_many_sources,
+	    { "ip saddr { 198.51.0.0/24, 198.51.1.0/24, 198.51.2.0/24," }, { NULL } },
+	{ "S8 egress / sources and destinations are combined", egress_both,
+	    { "ip saddr 10.1.1.1/32 ip daddr 192.0.2.1/32 meta l4proto tcp",
+		"ip saddr 10.1.1.1/32 ip daddr 192.0.2.2/32 meta l4proto tcp",
+		"ip saddr 10.1.1.2/32 ip daddr 192.0.2.1/32 meta l4proto tcp",
+		"ip saddr 10.1.1.2/32 ip daddr 192.0.2.2/32 meta l4proto tcp" },
+	    { "ip saddr 10.1.1.1/32 meta" } },
 	{ "S6 port forward / everybody in the list is no match at all",
 	    forward_all_sources, { "ip daddr 203.0.113.10 meta l4proto tcp" },
 	    { "198.51.100" } },
 	{ "S6 hairpin / client and server in one network: the tier's virtual address",
 	    NULL,
-	    { "ct status dnat ip saddr { 10.1.1.0/24 } ip daddr { 10.1.1.0/24 } snat "
+	    { "ct status dnat ip saddr 10.1.1.0/24 ip daddr 10.1.1.0/24 snat "
 	      "ip to "
 	      "10.1.1.1\n",
-		"ct status dnat ip6 saddr { fd00:1:1::/64 } ip6 daddr { fd00:1:1::/64 "
-		"} "
+		"ct status dnat ip6 saddr fd00:1:1::/64 ip6 daddr fd00:1:1::/64 "
 		"snat ip6 to fd00:1:1::1\n" },
 	    { NULL } },
 	{ "S6 hairpin / without a virtual address in the network: none, never an own "
@@ -266,7 +319,7 @@ static const struct row rows[] = {
 		"counter name ingress_0_denied drop" },
 	    { NULL } },
 	{ "S7 ingress / protocol, ports and sources", NULL,
-	    { "ip saddr { 203.0.113.0/24 } meta l4proto udp th dport 8000-8010 counter "
+	    { "ip saddr 203.0.113.0/24 meta l4proto udp th dport 8000-8010 counter "
 	      "name "
 	      "ingress_0_1 accept" },
 	    { NULL } },

@@ -280,19 +280,22 @@ firewall_rule(struct nat_compiler *c, uint8_t family,
     const struct td_firewall_rule *rule, enum nat_counter_kind kind, uint32_t index,
     uint32_t sub, const char *verdict)
 {
-	/* An address family in which one of the lists is empty has no such rule. */
-	if (!nat_match_possible(family, rule->sources, rule->source_count) ||
-	    !nat_match_possible(family, rule->destinations, rule->destination_count))
-		return;
-	nat_text_add(
-	    &c->text, "\t\tmeta nfproto %s ", family == TD_AF_INET ? "ipv4" : "ipv6");
-	nat_match_prefixes(
-	    &c->text, family, "saddr", rule->sources, rule->source_count);
-	nat_match_prefixes(
-	    &c->text, family, "daddr", rule->destinations, rule->destination_count);
-	nat_match_protocol(&c->text, family, rule->protocol, rule->ports);
-	nat_text_add(&c->text, "counter name %s %s\n", nat_counter(c, kind, index, sub),
-	    verdict);
+	/* A family in which one of the lists has no member has no such rule: 0 ways. */
+	uint32_t sources = nat_match_ways(family, rule->sources, rule->source_count);
+	uint32_t destinations =
+	    nat_match_ways(family, rule->destinations, rule->destination_count);
+
+	for (uint32_t i = 0; i < sources * destinations; i++) {
+		nat_text_add(&c->text, "\t\tmeta nfproto %s ",
+		    family == TD_AF_INET ? "ipv4" : "ipv6");
+		nat_match_way(&c->text, family, "saddr", rule->sources,
+		    rule->source_count, i / destinations);
+		nat_match_way(&c->text, family, "daddr", rule->destinations,
+		    rule->destination_count, i % destinations);
+		nat_match_protocol(&c->text, family, rule->protocol, rule->ports);
+		nat_text_add(&c->text, "counter name %s %s\n",
+		    nat_counter(c, kind, index, sub), verdict);
+	}
 }
 
 /* Per public address: the rules, then nothing. They are judged before the translation,

@@ -4,6 +4,8 @@
 #include <tandem/assert.h>
 #include "lbcore/nat/core/nat_text.h"
 
+#define NAT_WAYS_MAX 8 /* longer lists are a set */
+
 const uint8_t nat_family[NAT_FAMILIES] = { TD_AF_INET, TD_AF_INET6 };
 
 const char *
@@ -42,6 +44,40 @@ covered(const struct td_prefix *prefixes, uint32_t count, uint32_t index)
 	return false;
 }
 
+/* The index of the next prefix of the family that no other one contains, from `from`.
+ */
+static uint32_t
+next_effective(
+    uint8_t family, const struct td_prefix *prefixes, uint32_t count, uint32_t from)
+{
+	while (from < count &&
+	       (prefixes[from].addr.family != family || covered(prefixes, count, from)))
+		from++;
+	return from;
+}
+
+static bool
+is_everything(uint8_t family, const struct td_prefix *prefixes, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (prefixes[i].addr.family == family && prefixes[i].len == 0)
+			return true;
+	return count == 0;
+}
+
+static uint32_t
+effective_count(uint8_t family, const struct td_prefix *prefixes, uint32_t count)
+{
+	uint32_t n = 0;
+
+	if (is_everything(family, prefixes, count))
+		return 0;
+	for (uint32_t i = next_effective(family, prefixes, count, 0); i < count;
+	     i = next_effective(family, prefixes, count, i + 1))
+		n++;
+	return n;
+}
+
 uint32_t
 nat_list_prefixes(struct nat_text *text, uint8_t family,
     const struct td_prefix *prefixes, uint32_t count)
@@ -49,12 +85,10 @@ nat_list_prefixes(struct nat_text *text, uint8_t family,
 	uint32_t listed = 0;
 	char buf[TD_ADDR_STRLEN];
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct td_prefix n;
+	for (uint32_t i = next_effective(family, prefixes, count, 0); i < count;
+	     i = next_effective(family, prefixes, count, i + 1)) {
+		struct td_prefix n = network_of(&prefixes[i]);
 
-		if (prefixes[i].addr.family != family || covered(prefixes, count, i))
-			continue;
-		n = network_of(&prefixes[i]);
 		nat_text_add(
 		    text, "%s%s", listed > 0 ? ", " : "", td_prefix_format(&n, buf));
 		listed++;
@@ -75,18 +109,46 @@ bool
 nat_match_prefixes(struct nat_text *text, uint8_t family, const char *field,
     const struct td_prefix *prefixes, uint32_t count)
 {
+	uint32_t n;
+
 	if (!nat_match_possible(family, prefixes, count))
 		return false;
-	if (count == 0)
-		return true;
+	n = effective_count(family, prefixes, count);
 	/* A zero-length prefix is everything, which nftables does not take in a set. */
-	for (uint32_t i = 0; i < count; i++)
-		if (prefixes[i].addr.family == family && prefixes[i].len == 0)
-			return true;
-	nat_text_add(text, "%s %s { ", nat_ip(family), field);
+	if (n == 0)
+		return true;
+	nat_text_add(text, "%s %s %s", nat_ip(family), field, n == 1 ? "" : "{ ");
 	nat_list_prefixes(text, family, prefixes, count);
-	nat_text_add(text, " } ");
+	nat_text_add(text, n == 1 ? " " : " } ");
 	return true;
+}
+
+uint32_t
+nat_match_ways(uint8_t family, const struct td_prefix *prefixes, uint32_t count)
+{
+	uint32_t n;
+
+	if (!nat_match_possible(family, prefixes, count))
+		return 0;
+	n = effective_count(family, prefixes, count);
+	return n == 0 || n > NAT_WAYS_MAX ? 1 : n;
+}
+
+void
+nat_match_way(struct nat_text *text, uint8_t family, const char *field,
+    const struct td_prefix *prefixes, uint32_t count, uint32_t way)
+{
+	uint32_t at;
+
+	if (nat_match_ways(family, prefixes, count) == 1) {
+		nat_match_prefixes(text, family, field, prefixes, count);
+		return;
+	}
+	at = next_effective(family, prefixes, count, 0);
+	while (way-- > 0)
+		at = next_effective(family, prefixes, count, at + 1);
+	td_assert(at < count);
+	nat_match_prefixes(text, family, field, &prefixes[at], 1);
 }
 
 void

@@ -22,10 +22,17 @@ const char *nat_ip(uint8_t family); /* "ip" or "ip6" */
 
 bool nat_match_possible(
     uint8_t family, const struct td_prefix *prefixes, uint32_t count);
-/* field: "saddr" or "daddr". A list is any of its members; an empty one is everything.
- */
+/* field: "saddr" or "daddr". A list is any of its members; empty is everything. */
 bool nat_match_prefixes(struct nat_text *text, uint8_t family, const char *field,
     const struct td_prefix *prefixes, uint32_t count);
+
+/* The same as several rules: how many a list is worth, and the match of one of them. A
+ * short list is a rule per member, because the kernel takes thousands of rules in a
+ * transaction easily and thousands of sets in minutes (docs/nat.md). */
+uint32_t nat_match_ways(
+    uint8_t family, const struct td_prefix *prefixes, uint32_t count);
+void nat_match_way(struct nat_text *text, uint8_t family, const char *field,
+    const struct td_prefix *prefixes, uint32_t count, uint32_t way);
 void nat_match_protocol(struct nat_text *text, uint8_t family,
     enum td_protocol protocol, struct td_port_range ports);
 

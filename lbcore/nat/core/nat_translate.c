@@ -114,6 +114,27 @@ forward_target(struct nat_compiler *c, const struct td_port_forward *forward)
 	nat_text_add(&c->text, " }\n");
 }
 
+static void
+port_forward(struct nat_compiler *c, uint32_t index)
+{
+	const struct td_port_forward *forward = &c->config->port_forwards[index];
+	uint8_t family = forward->public_address.family;
+	uint32_t ways = nat_match_ways(family, forward->sources, forward->source_count);
+	char buf[TD_ADDR_STRLEN];
+
+	for (uint32_t way = 0; way < ways; way++) {
+		nat_text_add(&c->text, "\t\t%s daddr %s ", nat_ip(family),
+		    td_addr_format(&forward->public_address, buf));
+		nat_match_way(&c->text, family, "saddr", forward->sources,
+		    forward->source_count, way);
+		nat_match_protocol(
+		    &c->text, family, forward->protocol, forward->public_ports);
+		nat_text_add(&c->text, "counter name %s ",
+		    nat_counter(c, NAT_COUNT_PORT_FORWARD, index, 0));
+		forward_target(c, forward);
+	}
+}
+
 void
 nat_compile_translate_in(struct nat_compiler *c)
 {
@@ -129,23 +150,8 @@ nat_compile_translate_in(struct nat_compiler *c)
 	nat_text_add(&c->text, "\t\tmeta mark & 0x%08x != 0 counter name %s drop\n",
 	    TD_MARK_SERVER_MASK, nat_counter(c, NAT_COUNT_DROP, NAT_DROP_LOST_MARK, 0));
 
-	for (uint32_t i = 0; i < config->port_forward_count; i++) {
-		const struct td_port_forward *forward = &config->port_forwards[i];
-		uint8_t family = forward->public_address.family;
-
-		if (!nat_match_possible(
-			family, forward->sources, forward->source_count))
-			continue;
-		nat_text_add(&c->text, "\t\t%s daddr %s ", nat_ip(family),
-		    td_addr_format(&forward->public_address, buf));
-		nat_match_prefixes(
-		    &c->text, family, "saddr", forward->sources, forward->source_count);
-		nat_match_protocol(
-		    &c->text, family, forward->protocol, forward->public_ports);
-		nat_text_add(&c->text, "counter name %s ",
-		    nat_counter(c, NAT_COUNT_PORT_FORWARD, i, 0));
-		forward_target(c, forward);
-	}
+	for (uint32_t i = 0; i < config->port_forward_count; i++)
+		port_forward(c, i);
 	for (uint32_t i = 0; i < config->static_nat_count; i++) {
 		const struct td_static_nat *nat = &config->static_nats[i];
 
