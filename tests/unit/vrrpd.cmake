@@ -1,3 +1,5 @@
 td_test(test_vrrp_fsm tests/unit/test_vrrp_fsm.c LINK vrrp_core)
 td_test(test_vrrp_wire tests/unit/test_vrrp_wire.c LINK vrrp_core)
 td_test(test_witness tests/unit/test_witness.c LINK vrrp_core)
+td_test(test_node tests/unit/test_node.c LINK vrrp_core)
+td_test(test_node_life tests/unit/test_node_life.c LINK vrrp_core)

@@ -1,0 +1,416 @@
+/* The election of a node over several events: leases, hand-overs, cuts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include "tests/unit/node_fixture.h"
+
+static struct node_actions
+step(const struct node_config *cfg, struct node *n, struct node_event ev, int64_t ns)
+{
+	struct node_actions out;
+
+	node_step(cfg, n, &ev, at(ns), &out);
+	return out;
+}
+
+static struct node_event
+sent(int64_t before, bool ok)
+{
+	return (struct node_event){ .kind = NODE_EV_SENT, .sent = { at(before), ok } };
+}
+
+static struct node
+taking_over(void)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = ABSENT };
+	struct node n = make(&config, &s);
+	struct node_actions out;
+
+	n.down_deadline = at(0);
+	out = step(&config, &n, (struct node_event)TICK, 0);
+	assert_int_equal(out.list[1].kind, NODE_DO_SEND_ADVERTS);
+	return n;
+}
+
+static void
+test_fence_and_addresses_follow_the_first_words(void **context)
+{
+	struct node n = taking_over();
+	struct node_actions out = step(&config, &n, sent(10, true), 20);
+
+	(void)context;
+	assert_true(
+	    same_actions(&out, (enum node_action_kind[]){ FENCE, PROMOTE, ROLE }, 3));
+	/* From before the send, never from now. */
+	assert_int_equal(out.list[0].answer.ns, NOW + 10 + 3 * I);
+}
+
+static void
+test_words_that_did_not_leave_open_nothing(void **context)
+{
+	struct node n = taking_over();
+	struct node_actions out = step(&config, &n, sent(10, false), 20);
+
+	(void)context;
+	assert_int_equal(out.count, 0);
+}
+
+static void
+test_a_round_that_outlived_the_lease_does_not_renew_it(void **context)
+{
+	struct node n = taking_over();
+	struct node_actions out = step(&config, &n, sent(10, true), 3 * I + 1);
+
+	(void)context;
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.reason, NODE_BY_LEASE_LAPSED);
+	assert_int_equal(out.list[0].kind, FENCE);
+	assert_int_equal(out.list[0].answer.ns, 0);
+}
+
+static void
+test_an_answer_between_turns_does_not_renew(void **context)
+{
+	struct setup s = { .role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4 };
+	struct node n = make(&config, &s);
+	struct node_actions out;
+
+	(void)context;
+	step(&config, &n, (struct node_event)ADVERT(0, 50), 1);
+	out = step(&config, &n, sent(2, true), 3);
+	assert_int_equal(out.count, 0);
+	assert_int_equal(n.answer_deadline.ns, NOW + 3 * I);
+}
+
+static void
+test_own_lateness_is_not_the_peers_silence(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE };
+	struct node n = make(&config, &s);
+
+	(void)context;
+	/* Stopped for five seconds; nothing was in the sockets. */
+	step(&config, &n, (struct node_event)TICK, 5 * NS_PER_S);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.down_deadline.ns, NOW + 5 * NS_PER_S + I);
+	step(&config, &n, (struct node_event)TICK, 5 * NS_PER_S + I);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
+static void
+test_a_takeover_advertises_above_the_last_priority_heard(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE };
+	struct node n = make(&config, &s);
+	struct node_event sync = { .kind = NODE_EV_SYNC_STATE };
+	struct witness_payload w = witness_of(&s, TD_ROLE_BACKUP);
+
+	(void)context;
+	for (int64_t t = I / 2; t <= 5 * I; t += I)
+		step(&config, &n, (struct node_event)TICK, t);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(n.priority, 151);
+	/* Until the peer is back and holds the state. */
+	w.term = n.term;
+	step(&config, &n, sent(5 * I, true), 5 * I);
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_WITNESS, .witness = &w },
+	    6 * I);
+	step(&config, &n, (struct node_event)TICK, 6 * I);
+	assert_int_equal(n.priority, 151);
+	sync.sync.have_state = sync.sync.peer_has_state = true;
+	step(&config, &n, sync, 6 * I);
+	step(&config, &n, (struct node_event)TICK, 6 * I + 1);
+	assert_int_equal(n.priority, 100);
+}
+
+static void
+test_start_up_waits_for_the_links_but_not_for_ever(void **context)
+{
+	struct node_event link = { .kind = NODE_EV_LINK, .member = 0, .link_up = true };
+	struct node n;
+	int64_t t;
+
+	(void)context;
+	node_init(&n, 0);
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_STARTUP }, 0);
+	for (t = I; t < 2 * NS_PER_S; t += I)
+		step(&config, &n, (struct node_event)TICK, t);
+	step(&config, &n, link, t);
+	for (; t < NODE_STARTUP_HOLD_NS; t += I)
+		step(&config, &n, (struct node_event)TICK, t);
+	assert_int_equal(n.role, TD_ROLE_BACKUP); /* member 1 is still missing */
+	for (; t < NODE_STARTUP_HOLD_NS + 2 * I; t += I)
+		step(&config, &n, (struct node_event)TICK, t);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
+static void
+test_without_any_link_there_is_no_takeover(void **context)
+{
+	struct node n;
+
+	(void)context;
+	node_init(&n, 0);
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_STARTUP }, 0);
+	for (int64_t t = I; t < 20 * NS_PER_S; t += I)
+		step(&config, &n, (struct node_event)TICK, t);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+}
+
+static void
+test_switchover_closes_the_fence_before_it_resigns(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4, .peer_term = 4
+	};
+	struct node n = make(&config, &s);
+	struct node_event barrier = { .kind = NODE_EV_BARRIER, .barrier_ok = true };
+	struct node_actions out;
+
+	(void)context;
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_SWITCHOVER }, 1);
+	out = step(&config, &n, barrier, 2);
+	assert_true(same_actions(&out,
+	    (enum node_action_kind[]){ REPLY, FENCE, PREPARE, ADVERTS, WITNESS, ROLE },
+	    6));
+	assert_int_equal(out.list[0].refusal, NODE_REFUSED_NOT);
+	assert_int_equal(out.list[1].answer.ns, 0);
+	assert_int_equal(out.list[1].forward.ns, NOW + 2 + NODE_DRAIN_NS);
+	assert_int_equal(out.list[3].priority, 0);
+	assert_true((out.list[4].witness.flags & WITNESS_RESIGN) != 0);
+	assert_int_equal(out.list[4].witness.role, TD_ROLE_BACKUP);
+	/* The addresses stay for the drain, then go. */
+	n.tick_deadline = at(2 * NODE_DRAIN_NS);
+	n.down_deadline = at(3 * NODE_DRAIN_NS);
+	out = step(&config, &n, (struct node_event)TICK, 2 + NODE_DRAIN_NS);
+	assert_true(
+	    same_actions(&out, (enum node_action_kind[]){ FENCE, DEMOTE, ROLE }, 3));
+	assert_int_equal(out.list[0].forward.ns, 0);
+}
+
+static void
+test_switchover_without_acknowledgement_is_called_off(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4, .peer_term = 4
+	};
+	struct node n = make(&config, &s);
+	struct node_actions out;
+
+	(void)context;
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_SWITCHOVER }, 1);
+	out = step(&config, &n, (struct node_event){ .kind = NODE_EV_BARRIER }, 2);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(out.list[0].kind, REPLY);
+	assert_int_equal(out.list[0].refusal, NODE_REFUSED_BARRIER);
+}
+
+static void
+test_preemption_is_asked_for_and_granted(void **context)
+{
+	struct setup backup = {
+		.role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE, .peer_priority = 50
+	};
+	struct setup active = {
+		.role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4, .peer_term = 4
+	};
+	struct node_config cfg = config;
+	struct witness_payload w;
+	struct node n;
+	struct node_actions out;
+
+	(void)context;
+	cfg.preempt = true;
+	cfg.preempt_delay_ns = 2 * I;
+	n = make(&cfg, &backup);
+	w = witness_of(&backup, TD_ROLE_ACTIVE);
+	for (int64_t t = I / 2; t < 5 * I; t += I) {
+		struct node_event heard = { .kind = NODE_EV_WITNESS, .witness = &w };
+
+		step(&cfg, &n, heard, t);
+		step(&cfg, &n, (struct node_event)ADVERT(0, 50), t);
+		step(&cfg, &n, (struct node_event)ADVERT(1, 50), t);
+		step(&cfg, &n, (struct node_event)TICK, t);
+		assert_int_equal(n.claiming, t >= 2 * I + I / 2);
+	}
+	n = make(&cfg, &active);
+	w = witness_of(&active, TD_ROLE_BACKUP);
+	w.flags |= WITNESS_CLAIM;
+	out = step(
+	    &cfg, &n, (struct node_event){ .kind = NODE_EV_WITNESS, .witness = &w }, 1);
+	assert_true(same_actions(&out, (enum node_action_kind[]){ BARRIER }, 1));
+}
+
+static void
+test_a_backup_without_state_does_not_claim(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP,
+		.peer = PEER_ACTIVE,
+		.peer_priority = 50,
+		.no_state = true };
+	struct node_config cfg = config;
+	struct node n;
+
+	(void)context;
+	cfg.preempt = true;
+	n = make(&cfg, &s);
+	step(&cfg, &n, (struct node_event)TICK, I / 2);
+	assert_false(n.claiming);
+}
+
+static void
+test_an_active_that_is_not_heard_yields(void **context)
+{
+	struct setup s = { .role = TD_ROLE_ACTIVE, .peer = ABSENT, .term = 4 };
+	struct node n = make(&config, &s);
+
+	(void)context;
+	for (int64_t t = I / 2; t < 10 * I && n.role == TD_ROLE_ACTIVE; t += I) {
+		step(&config, &n, (struct node_event)ADVERT(0, 50), t);
+		step(&config, &n, (struct node_event)TICK, t);
+		step(&config, &n, sent(t, true), t);
+	}
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.reason, NODE_BY_NOT_HEARD);
+}
+
+static unsigned
+count(const struct node_actions *out, enum node_action_kind kind)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < out->count; i++)
+		found += out->list[i].kind == kind;
+	return found;
+}
+
+/* The Backup's side of a silent cut of member 1. */
+static void
+test_a_backup_that_misses_one_member_doubts_probes_and_waits(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE };
+	struct node n = make(&config, &s);
+	struct witness_payload w = witness_of(&s, TD_ROLE_ACTIVE);
+	struct node_actions out;
+	unsigned probes = 0;
+
+	(void)context;
+	for (int64_t t = I / 2; t < 20 * I; t += I) {
+		out = step(&config, &n, (struct node_event)ADVERT(0, 150), t);
+		probes += count(&out, NODE_DO_PROBE);
+		out = step(&config, &n,
+		    (struct node_event){ .kind = NODE_EV_WITNESS, .witness = &w }, t);
+		probes += count(&out, NODE_DO_PROBE);
+		out = step(&config, &n, (struct node_event)TICK, t);
+		probes += count(&out, NODE_DO_PROBE);
+	}
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_true(n.member[1].suspect);
+	assert_false(n.member[0].suspect);
+	assert_int_equal(probes, 1); /* one runs until its outcome is told */
+	assert_true((n.alarms & NODE_ALARM_PARTIAL_CUT) != 0);
+}
+
+struct verdict_row {
+	const char *name;
+	bool reached;       /* our probes of member 1 */
+	unsigned peer_bits; /* what the Backup says about it */
+	enum td_role want_role;
+};
+
+/* The Active's side. */
+static const struct verdict_row verdicts[] = {
+	{ "nobody answers us, somebody answers the peer / hand over", false,
+	    WITNESS_MEMBER_REACHED, TD_ROLE_BACKUP },
+	{ "nobody answers either / nothing moves", false, WITNESS_MEMBER_UNREACHED,
+	    TD_ROLE_ACTIVE },
+	{ "nobody answers us, the peer is still probing / wait", false, 0,
+	    TD_ROLE_ACTIVE },
+	{ "we are answered, the peer is not: its port is cut / stay", true,
+	    WITNESS_MEMBER_UNREACHED, TD_ROLE_ACTIVE },
+	{ "both are answered: only adverts are lost / stay", true,
+	    WITNESS_MEMBER_REACHED, TD_ROLE_ACTIVE },
+};
+
+static void
+test_verdicts_of_a_partial_cut(void **context)
+{
+	(void)context;
+	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++) {
+		const struct verdict_row *row = &verdicts[i];
+		struct setup s = { .role = TD_ROLE_ACTIVE,
+			.peer = PEER_BACKUP,
+			.term = 4,
+			.peer_term = 4 };
+		struct node n = make(&config, &s);
+		struct witness_payload w = witness_of(&s, TD_ROLE_BACKUP);
+		struct node_event heard = { .kind = NODE_EV_WITNESS, .witness = &w };
+		struct node_event probed = {
+			.kind = NODE_EV_PROBED, .member = 1, .reached = row->reached
+		};
+		struct node_actions out;
+
+		w.member[1] = (uint8_t)(WITNESS_MEMBER_LINK_UP |
+					WITNESS_MEMBER_SUSPECT | row->peer_bits);
+		out = step(&config, &n, heard, 1);
+		assert_int_equal(count(&out, NODE_DO_PROBE), 1);
+		step(&config, &n, probed, 2);
+		/* One silent probe is no verdict. */
+		assert_int_equal(n.role, TD_ROLE_ACTIVE);
+		step(&config, &n, probed, 3);
+		if (n.role != row->want_role)
+			fail_msg("row \"%s\": role %d", row->name, (int)n.role);
+		if (n.role == TD_ROLE_BACKUP)
+			assert_int_equal(n.reason, NODE_BY_PARTIAL_CUT);
+	}
+}
+
+static void
+test_no_second_hand_over_within_the_hold(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4, .peer_term = 4
+	};
+	struct node n = make(&config, &s);
+	struct node_event down = {
+		.kind = NODE_EV_LINK, .member = 0, .link_up = false
+	};
+
+	(void)context;
+	n.hold_deadline = at(I);
+	step(&config, &n, down, 1);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	n.peer.witness_at = at(I);
+	step(&config, &n, (struct node_event)TICK, I);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fence_and_addresses_follow_the_first_words),
+		cmocka_unit_test(test_words_that_did_not_leave_open_nothing),
+		cmocka_unit_test(
+		    test_a_round_that_outlived_the_lease_does_not_renew_it),
+		cmocka_unit_test(test_an_answer_between_turns_does_not_renew),
+		cmocka_unit_test(test_own_lateness_is_not_the_peers_silence),
+		cmocka_unit_test(
+		    test_a_takeover_advertises_above_the_last_priority_heard),
+		cmocka_unit_test(test_start_up_waits_for_the_links_but_not_for_ever),
+		cmocka_unit_test(test_without_any_link_there_is_no_takeover),
+		cmocka_unit_test(test_switchover_closes_the_fence_before_it_resigns),
+		cmocka_unit_test(test_switchover_without_acknowledgement_is_called_off),
+		cmocka_unit_test(test_preemption_is_asked_for_and_granted),
+		cmocka_unit_test(test_a_backup_without_state_does_not_claim),
+		cmocka_unit_test(test_an_active_that_is_not_heard_yields),
+		cmocka_unit_test(
+		    test_a_backup_that_misses_one_member_doubts_probes_and_waits),
+		cmocka_unit_test(test_verdicts_of_a_partial_cut),
+		cmocka_unit_test(test_no_second_hand_over_within_the_hold),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
