@@ -530,7 +530,7 @@ link_member_open(struct link *link, const struct td_interface *interface, void *
 		free(member);
 		return result;
 	}
-	loop_timer_init(link->loop, &member->repair, link_repair_timer, member);
+	loop_timer_init(link->loop, &member->timer, link_apply_timer, member);
 	member->next = link->members;
 	link->members = member;
 	*ret_member = member;
@@ -822,7 +822,6 @@ link_member_close(struct link_member *member)
 	struct link *link = member->link;
 	struct link_member **at = &link->members;
 
-	loop_timer_cancel(&member->repair);
 	(void)link_demote(member);
 	if (member->virtual_mac && member->facts.device_ifindex != 0) {
 		rtnl_batch_init(&link->batch, &link->rtnl, NULL, NULL);
@@ -859,14 +858,14 @@ int
 link_promote(struct link_member *member)
 {
 	member->facts.promoted = true;
-	return link_apply(member, NULL);
+	return link_apply(member, false);
 }
 
 int
 link_demote(struct link_member *member)
 {
 	member->facts.promoted = false;
-	loop_timer_cancel(&member->repair);
+	link_apply_cancel(member);
 	return link_withdraw(member, &member->wanted);
 }
 
@@ -922,7 +921,7 @@ link_member_update(struct link_member *member, const struct td_interface *interf
 	keep_difference(&old, &new);
 	if (member->facts.promoted) {
 		removed = link_withdraw(member, &old);
-		result = link_apply(member, NULL);
+		result = link_apply(member, false);
 	}
 	link_wanted_free(&old);
 	return result < 0 ? result : removed;

@@ -7,10 +7,16 @@
 
 #include <libmnl/libmnl.h>
 #include <tandem/assert.h>
+#include "common/clock.h"
+#include "common/log.h"
 
 /* Below an administrator's 1024 for IPv6; IPv4 routes are put before equal ones
  * instead. */
 #define ROUTE6_METRIC 512
+
+#define APPLY_CHUNK 16
+#define APPLY_SLICE_NS (2 * NS_PER_MS)
+#define APPLY_REPAIR_GAP_NS (10 * NS_PER_MS)
 
 static struct td_prefix
 made_link_local(const uint8_t mac[LINK_MAC_BYTES])
@@ -124,101 +130,213 @@ link_put_route(struct rtnl_batch *batch, uint16_t type, uint16_t flags,
 		mnl_attr_put(message, RTA_PREFSRC, len, own->bytes);
 }
 
-struct apply {
+struct outcome {
 	struct link_member *member;
 	const struct link_wanted *what;
-	bool *present; /* may be NULL */
-	int error;
+	unsigned from; /* index of the batch's first message */
+	bool *present; /* by message; may be NULL */
+	int error;     /* the first one */
 };
 
 static void
-name_refused(struct apply *apply, const char *verb, unsigned index, int error)
+name_refused(struct outcome *outcome, const char *verb, unsigned index, int error)
 {
-	struct link_member *member = apply->member;
+	const struct link_wanted *what = outcome->what;
+	struct link_member *member = outcome->member;
 	char text[TD_ADDR_STRLEN];
 
-	if (apply->error != 0)
+	if (outcome->error != 0)
 		return;
-	apply->error = error;
-	if (index < apply->what->address_count)
+	outcome->error = error;
+	if (index < what->address_count)
 		link_fail(member->link, error, "%s: %s address %s",
 		    member->facts.device_name, verb,
-		    td_prefix_format(&apply->what->addresses[index], text));
+		    td_prefix_format(&what->addresses[index], text));
 	else
 		link_fail(member->link, error, "%s: %s route %s",
 		    member->facts.device_name, verb,
 		    td_prefix_format(
-			&apply->what->routes[index - apply->what->address_count]
-			     .destination,
-			text));
+			&what->routes[index - what->address_count].destination, text));
 }
 
 static void
 on_apply_refused(void *context, unsigned index, int error)
 {
-	struct apply *apply = context;
+	struct outcome *outcome = context;
 
-	if (error == -EEXIST) {
-		if (apply->present != NULL)
-			apply->present[index] = true;
-		return;
-	}
-	name_refused(apply, "add", index, error);
+	outcome->present[index] = true;
+	if (error != -EEXIST)
+		name_refused(outcome, "add", outcome->from + index, error);
 }
 
-int
-link_apply(struct link_member *member, bool *ret_present)
+/* `count` addresses and routes from `from` on. present: it was there, or was refused.
+ */
+static int
+apply_some(struct link_member *member, unsigned from, unsigned count, bool *present)
 {
 	struct rtnl_batch *batch = &member->link->batch;
 	const struct link_wanted *wanted = &member->wanted;
-	struct apply apply = { member, wanted, ret_present, 0 };
-	uint32_t ifindex = member->facts.device_ifindex;
+	struct outcome outcome = { member, wanted, from, present, 0 };
 	int result;
 
-	if (ifindex == 0)
-		return link_fail(member->link, -ENODEV, "%s", member->name);
-	rtnl_batch_init(batch, &member->link->rtnl, on_apply_refused, &apply);
-	for (unsigned i = 0; i < wanted->address_count; i++)
-		link_put_address(batch, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex,
-		    &wanted->addresses[i]);
-	/* Without EXCL: an administrator's equal route stays, behind ours. */
-	for (unsigned i = 0; i < wanted->route_count; i++)
-		link_put_route(
-		    batch, RTM_NEWROUTE, NLM_F_CREATE, member, &wanted->routes[i]);
+	rtnl_batch_init(batch, &member->link->rtnl, on_apply_refused, &outcome);
+	for (unsigned i = from; i < from + count; i++) {
+		/* Routes without EXCL: an administrator's equal one stays, behind ours.
+		 */
+		if (i < wanted->address_count)
+			link_put_address(batch, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
+			    member->facts.device_ifindex, &wanted->addresses[i]);
+		else
+			link_put_route(batch, RTM_NEWROUTE, NLM_F_CREATE, member,
+			    &wanted->routes[i - wanted->address_count]);
+	}
 	result = rtnl_commit(batch);
 	if (result < 0)
 		return link_fail(member->link, result, "%s: netlink", member->name);
-	return apply.error;
+	return outcome.error;
+}
+
+static void
+tell_repaired(struct link_member *member, unsigned index)
+{
+	struct link *link = member->link;
+
+	member->repaired_count++;
+	if (link->callbacks.repaired != NULL)
+		link->callbacks.repaired(link->context, member,
+		    index < member->wanted.address_count
+			? &member->wanted.addresses[index].addr
+			: NULL);
+}
+
+static void
+apply_done(struct link_member *member)
+{
+	member->applying = false;
+	if (member->repaired_count > 0)
+		log_limited(LOG_LV_WARN, "link", 5,
+		    "if=%s put back %u addresses or routes that somebody removed",
+		    member->name, member->repaired_count);
+	loop_timer_set(&member->timer,
+	    member->repair_wanted ? instant_add(clock_now(), APPLY_REPAIR_GAP_NS)
+				  : TD_NEVER);
+}
+
+/* IPv6 addresses cost the kernel ten times as much as IPv4 ones: with many of them the
+ * adverts must get their turn in between. */
+static int
+apply_slice(struct link_member *member)
+{
+	unsigned all = member->wanted.address_count + member->wanted.route_count;
+	struct td_instant end = instant_add(clock_now(), APPLY_SLICE_NS);
+	int first_error = 0;
+
+	/* A callback may demote, or promote again: the state is read anew. */
+	while (member->applying && member->apply_next < all &&
+	       !instant_reached(clock_now(), end)) {
+		unsigned from = member->apply_next;
+		unsigned count = all - from < APPLY_CHUNK ? all - from : APPLY_CHUNK;
+		bool present[APPLY_CHUNK] = { false };
+		int result = apply_some(member, from, count, present);
+
+		if (first_error == 0)
+			first_error = result;
+		member->apply_next += count;
+		for (unsigned i = 0; member->repairing && i < count; i++)
+			if (!present[i])
+				tell_repaired(member, from + i);
+	}
+	if (!member->applying)
+		return first_error;
+	if (member->apply_next < all)
+		loop_timer_set(&member->timer, clock_now());
+	else
+		apply_done(member);
+	return first_error;
+}
+
+int
+link_apply(struct link_member *member, bool repair)
+{
+	if (member->facts.device_ifindex == 0)
+		return link_fail(member->link, -ENODEV, "%s", member->name);
+	member->applying = true;
+	member->repairing = repair;
+	member->repair_wanted = false;
+	member->repaired_count = 0;
+	member->apply_next = 0;
+	return apply_slice(member);
+}
+
+void
+link_apply_cancel(struct link_member *member)
+{
+	member->applying = false;
+	member->repairing = false;
+	member->repair_wanted = false;
+	loop_timer_cancel(&member->timer);
+}
+
+void
+link_apply_timer(struct loop_timer *timer)
+{
+	struct link_member *member = timer->context;
+	int result;
+
+	if (!member->facts.promoted || member->facts.device_ifindex == 0)
+		return;
+	result = member->applying ? apply_slice(member) : link_apply(member, true);
+	if (result < 0)
+		log_limited(LOG_LV_WARN, "link", 5, "if=%s %s", member->name,
+		    member->link->error);
+}
+
+/*
+ * Backwards: the last address of a subnet is a secondary one and goes quietly. The
+ * first one would make the next one primary, with all its routes: 100 addresses took 50
+ * ms.
+ */
+static unsigned
+withdraw_index(const struct link_wanted *what, unsigned message)
+{
+	return what->address_count + what->route_count - 1 - message;
 }
 
 static void
 on_withdraw_refused(void *context, unsigned index, int error)
 {
+	struct outcome *outcome = context;
+
 	/* Gone already: with its address, its device, or by somebody's hand. */
 	if (error != -EADDRNOTAVAIL && error != -ESRCH && error != -ENODEV &&
 	    error != -ENOENT)
-		name_refused(context, "remove", index, error);
+		name_refused(
+		    outcome, "remove", withdraw_index(outcome->what, index), error);
 }
 
 int
 link_withdraw(struct link_member *member, const struct link_wanted *what)
 {
 	struct rtnl_batch *batch = &member->link->batch;
-	struct apply apply = { member, what, NULL, 0 };
+	struct outcome outcome = { member, what, 0, NULL, 0 };
 	uint32_t ifindex = member->facts.device_ifindex;
 	int result;
 
 	if (ifindex == 0)
 		return 0;
-	rtnl_batch_init(batch, &member->link->rtnl, on_withdraw_refused, &apply);
-	/* In the order of adding, so that an index means the same; promote_secondaries
-	 * keeps the others when a first address goes. */
-	for (unsigned i = 0; i < what->address_count; i++)
-		link_put_address(batch, RTM_DELADDR, 0, ifindex, &what->addresses[i]);
-	for (unsigned i = 0; i < what->route_count; i++)
-		link_put_route(batch, RTM_DELROUTE, 0, member, &what->routes[i]);
+	rtnl_batch_init(batch, &member->link->rtnl, on_withdraw_refused, &outcome);
+	for (unsigned m = 0; m < what->address_count + what->route_count; m++) {
+		unsigned i = withdraw_index(what, m);
+
+		if (i < what->address_count)
+			link_put_address(
+			    batch, RTM_DELADDR, 0, ifindex, &what->addresses[i]);
+		else
+			link_put_route(batch, RTM_DELROUTE, 0, member,
+			    &what->routes[i - what->address_count]);
+	}
 	result = rtnl_commit(batch);
 	if (result < 0)
 		return link_fail(member->link, result, "%s: netlink", member->name);
-	return apply.error;
+	return outcome.error;
 }

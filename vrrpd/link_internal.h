@@ -33,7 +33,12 @@ struct link_member {
 	struct link_facts facts;
 	struct td_addr own_global6; /* of the parent; family 0 = none */
 	bool restored;              /* link_member_restore was called */
-	struct loop_timer repair;   /* when to look for what was removed */
+	/* Putting in place what is wanted, in slices (link_batch.c). */
+	bool applying, repairing;
+	unsigned apply_next; /* index of the next address or, behind them, route */
+	unsigned repaired_count;
+	bool repair_wanted;      /* something was removed: look again */
+	struct loop_timer timer; /* next slice, or next repair */
 };
 
 struct link {
@@ -62,15 +67,16 @@ void link_put_address(struct rtnl_batch *batch, uint16_t type, uint16_t flags,
     uint32_t ifindex, const struct td_prefix *prefix);
 void link_put_route(struct rtnl_batch *batch, uint16_t type, uint16_t flags,
     const struct link_member *member, const struct td_route *route);
-/* Puts everything wanted in place. ret_present (may be NULL, else false for each
- * address and then each route) is set for what was there already. */
-int link_apply(struct link_member *member, bool *ret_present);
+/* Puts what is wanted in place, from the first on: what a slice of time has no room for
+ * follows from the member's timer. A repair tells of everything that was missing. */
+int link_apply(struct link_member *member, bool repair);
+void link_apply_cancel(struct link_member *member);
+void link_apply_timer(struct loop_timer *timer);
 int link_withdraw(struct link_member *member, const struct link_wanted *what);
 
 /* link_monitor.c: events */
 int link_monitor_open(struct link *link);
 void link_monitor_close(struct link *link);
-void link_repair_timer(struct loop_timer *timer);
 
 /* link.c: reading the kernel */
 struct link_seen {

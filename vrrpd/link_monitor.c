@@ -58,45 +58,12 @@ member_of(struct link *link, uint32_t ifindex)
 static void
 plan_repair(struct link_member *member)
 {
-	if (member->facts.promoted && member->repair.deadline.ns == TD_NEVER.ns)
-		loop_timer_set(
-		    &member->repair, instant_add(clock_now(), REPAIR_DELAY_NS));
-}
-
-void
-link_repair_timer(struct loop_timer *timer)
-{
-	struct link_member *member = timer->context;
-	struct link *link = member->link;
-	const struct link_wanted *wanted = &member->wanted;
-	unsigned all = wanted->address_count + wanted->route_count;
-	bool *present = calloc(all + 1, sizeof(*present));
-	unsigned repaired = 0;
-	int result;
-
-	if (present == NULL)
+	if (!member->facts.promoted)
 		return;
-	if (member->facts.promoted && member->facts.device_ifindex != 0) {
-		result = link_apply(member, present);
-		if (result < 0)
-			log_limited(LOG_LV_WARN, "link", 5, "if=%s repair failed: %s",
-			    member->name, link->error);
-		for (unsigned i = 0; result == 0 && i < all; i++) {
-			if (present[i])
-				continue;
-			repaired++;
-			if (link->callbacks.repaired != NULL)
-				link->callbacks.repaired(link->context, member,
-				    i < wanted->address_count
-					? &wanted->addresses[i].addr
-					: NULL);
-		}
-	}
-	if (repaired > 0)
-		log_limited(LOG_LV_WARN, "link", 5,
-		    "if=%s put back %u addresses or routes that somebody removed",
-		    member->name, repaired);
-	free(present);
+	member->repair_wanted = true;
+	if (!member->applying)
+		loop_timer_set(
+		    &member->timer, instant_add(clock_now(), REPAIR_DELAY_NS));
 }
 
 static void
@@ -145,6 +112,26 @@ on_parent(struct link_member *member, const struct link_seen *seen)
 		link->callbacks.changed(link->context, member);
 }
 
+/* The device that carries the addresses loses its routes when it is set down. */
+static void
+on_device(struct link_member *member, const struct link_seen *seen)
+{
+	struct link_seen now;
+	int result;
+
+	memcpy(member->facts.device_name, seen->name, sizeof(seen->name));
+	plan_repair(member);
+	if ((seen->flags & IFF_UP) || !member->virtual_mac || !member->restored)
+		return;
+	/* The event may be older than our own setting it up. */
+	if (link_read(member->link, NULL, seen->ifindex, &now) < 0 ||
+	    (now.flags & IFF_UP))
+		return;
+	result = link_device_up(member);
+	log_limited(LOG_LV_WARN, "link", 5, "if=%s was set down, set up again: %s",
+	    seen->name, result == 0 ? "done" : strerror(-result));
+}
+
 static void
 on_newlink(struct link *link, const struct link_seen *seen)
 {
@@ -170,20 +157,8 @@ on_newlink(struct link *link, const struct link_seen *seen)
 		if (member->virtual_mac)
 			return;
 	}
-	/* The device that carries the addresses lost all routes when it was set down.
-	 */
-	if (member->facts.device_ifindex == seen->ifindex) {
-		memcpy(member->facts.device_name, seen->name, sizeof(seen->name));
-		if (!(seen->flags & IFF_UP) && member->virtual_mac &&
-		    member->restored) {
-			int result = link_device_up(member);
-
-			log_limited(LOG_LV_WARN, "link", 5,
-			    "if=%s was down, set up: %s", seen->name,
-			    strerror(-result));
-		}
-		plan_repair(member);
-	}
+	if (member->facts.device_ifindex == seen->ifindex)
+		on_device(member, seen);
 }
 
 static void

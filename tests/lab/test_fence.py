@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from vrrpnet import (DRIVER, PREFIX, VIP, VIP6, VMAC, Driver, Topology, Wire,
+from vrrpnet import (DRIVER, VIP, VIP6, VMAC, Driver, Topology, Wire,
                      answer_deadline_ns, arp, ethernet, icmpv6, inside, ip, ipv4, is_arp_reply,
                      is_na, mac, ns_sh, program_ids, realtime_of_boottime, solicitation, udp,
                      wait_until)

@@ -5,6 +5,7 @@
  */
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +15,27 @@
 #include <net/if.h>
 
 #include <tandem/addr.h>
+#include <tandem/config.h>
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "vrrpd/announce.h"
 #include "vrrpd/fence.h"
 #include "vrrpd/fence_load.h"
+#include "vrrpd/link.h"
+#include "vrrpd/probe.h"
 
-#define WORDS_MAX 16
+#define WORDS_MAX 600
+#define LINE_BYTES 32768
+#define MEMBERS_MAX 4
+
+/* A member with what vrrpd keeps beside it. */
+struct member {
+	struct td_interface interface;
+	struct link_member *link;
+	struct announce *announce;
+	struct probe *probe;
+};
 
 struct driver {
 	struct loop *loop;
@@ -29,7 +44,10 @@ struct driver {
 	int64_t lease_ns, renew_every_ns;
 	struct fence_fds fds;
 	struct fence *fence;
-	char line[4096];
+	struct link *link;
+	struct member members[MEMBERS_MAX];
+	unsigned member_count;
+	char line[LINE_BYTES];
 	size_t len;
 };
 
@@ -159,6 +177,303 @@ fence_command(struct driver *d, char **w, int n)
 }
 
 static void
+say(const char *event, struct link_member *link, const char *detail)
+{
+	const struct member *member = link_member_context(link);
+
+	printf("event %s %s %s\n", event, member->interface.name, detail);
+	fflush(stdout);
+}
+
+static void
+on_carrier(void *context, struct link_member *link, bool up)
+{
+	(void)context;
+	say("carrier", link, up ? "up" : "down");
+}
+
+static void
+on_gone(void *context, struct link_member *link)
+{
+	(void)context;
+	say("gone", link, "");
+}
+
+static void
+on_back(void *context, struct link_member *link)
+{
+	(void)context;
+	say("back", link, "");
+}
+
+static void
+on_changed(void *context, struct link_member *link)
+{
+	(void)context;
+	say("changed", link, "");
+}
+
+static void
+on_repaired(void *context, struct link_member *link, const struct td_addr *addr)
+{
+	char text[TD_ADDR_STRLEN];
+
+	(void)context;
+	say("repaired", link, addr != NULL ? td_addr_format(addr, text) : "route");
+}
+
+static void
+on_tc_changed(void *context, struct link_member *link)
+{
+	(void)context;
+	say("tc", link, "");
+}
+
+static const struct link_callbacks LINK_CALLBACKS = { .carrier = on_carrier,
+	.gone = on_gone,
+	.back = on_back,
+	.changed = on_changed,
+	.repaired = on_repaired,
+	.tc_changed = on_tc_changed };
+
+static void
+on_probe(void *context, const struct probe_result *result)
+{
+	const struct member *member = context;
+	char text[TD_ADDR_STRLEN] = "-";
+	const uint8_t *m = result->mac;
+
+	if (result->first.family != 0)
+		(void)td_addr_format(&result->first, text);
+	printf("event probe %s asked=%u answered=%u first=%s "
+	       "mac=%02x:%02x:%02x:%02x:%02x:%02x virtual=%d delay_us=%lld\n",
+	    member->interface.name, result->asked, result->answered, text, m[0], m[1],
+	    m[2], m[3], m[4], m[5], result->virtual_mac,
+	    (long long)(result->delay_ns / 1000));
+	fflush(stdout);
+}
+
+static struct member *
+find_member(struct driver *d, const char *name)
+{
+	for (unsigned i = 0; i < d->member_count; i++)
+		if (strcmp(d->members[i].interface.name, name) == 0)
+			return &d->members[i];
+	return NULL;
+}
+
+/* NAME VRID mac|nomac ADDRESS/LEN... [via DESTINATION GATEWAY|-]... */
+static int
+parse_interface(char **w, int n, struct td_interface *ret)
+{
+	struct td_interface in = { 0 };
+
+	snprintf(in.name, sizeof(in.name), "%s", w[0]);
+	in.vrid = (uint8_t)atoi(w[1]);
+	in.virtual_mac = strcmp(w[2], "mac") == 0;
+	in.addresses = calloc(WORDS_MAX, sizeof(*in.addresses));
+	in.routes = calloc(WORDS_MAX, sizeof(*in.routes));
+	for (int i = 3; i < n; i++) {
+		struct td_route *route = &in.routes[in.route_count];
+
+		if (strcmp(w[i], "via") != 0) {
+			if (!td_prefix_parse(w[i], &in.addresses[in.address_count++]))
+				return -EINVAL;
+			continue;
+		}
+		if (i + 2 >= n || !td_prefix_parse(w[i + 1], &route->destination))
+			return -EINVAL;
+		if (strcmp(w[i + 2], "-") != 0 &&
+		    !td_addr_parse(w[i + 2], &route->gateway))
+			return -EINVAL;
+		in.route_count++;
+		i += 2;
+	}
+	*ret = in;
+	return 0;
+}
+
+static void
+member_command(struct driver *d, char **w, int n)
+{
+	struct member *member = find_member(d, w[2]);
+	const char *what = w[1];
+	struct td_instant begun = clock_now();
+	char text[512] = "";
+	int result = 0;
+
+	if (member == NULL) {
+		answer(-ENOENT, w[2]);
+		return;
+	}
+	if (strcmp(what, "restore") == 0) {
+		result = link_member_restore(member->link);
+	} else if (strcmp(what, "promote") == 0) {
+		result = link_promote(member->link);
+	} else if (strcmp(what, "demote") == 0) {
+		result = link_demote(member->link);
+	} else if (strcmp(what, "update") == 0) {
+		struct td_interface in;
+
+		result = parse_interface(w + 2, n - 2, &in);
+		if (result == 0)
+			result = link_member_update(member->link, &in);
+	} else if (strcmp(what, "close") == 0) {
+		link_member_close(member->link);
+		member->interface.name[0] = '\0';
+	} else if (strcmp(what, "facts") == 0) {
+		const struct link_facts *f = link_facts(member->link);
+		char own4[TD_ADDR_STRLEN] = "-", own6[TD_ADDR_STRLEN] = "-";
+
+		if (f->own_address4.family != 0)
+			(void)td_addr_format(&f->own_address4, own4);
+		if (f->own_address6.family != 0)
+			(void)td_addr_format(&f->own_address6, own6);
+		snprintf(text, sizeof(text),
+		    "parent=%s:%u device=%s:%u carrier=%d mtu=%u own4=%s own6=%s "
+		    "promoted=%d vmac=%02x:%02x:%02x:%02x:%02x:%02x",
+		    f->parent_name, f->parent_ifindex, f->device_name,
+		    f->device_ifindex, f->carrier, f->mtu, own4, own6, f->promoted,
+		    f->virtual_mac[0], f->virtual_mac[1], f->virtual_mac[2],
+		    f->virtual_mac[3], f->virtual_mac[4], f->virtual_mac[5]);
+	} else {
+		result = -ENOSYS;
+	}
+	if (text[0] == '\0' && result == 0)
+		snprintf(text, sizeof(text), "us=%lld",
+		    (long long)(instant_diff_ns(clock_now(), begun) / 1000));
+	answer(result, result < 0 ? link_error(d->link) : text);
+}
+
+static void
+link_command(struct driver *d, char **w, int n)
+{
+	const char *what = w[1];
+	int result = 0;
+
+	if (strcmp(what, "new") == 0) {
+		int dir = n > 3 ? open(w[3], O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+		result =
+		    link_new(d->loop, "lab", w[2], dir, &LINK_CALLBACKS, d, &d->link);
+	} else if (strcmp(what, "free") == 0) {
+		link_free(d->link);
+		d->member_count = 0;
+	} else if (strcmp(what, "open") == 0) {
+		struct member *member = &d->members[d->member_count++];
+
+		result = parse_interface(w + 2, n - 2, &member->interface);
+		if (result == 0)
+			result = link_member_open(
+			    d->link, &member->interface, member, &member->link);
+	} else if (strcmp(what, "reconcile") == 0) {
+		struct td_interface list[MEMBERS_MAX];
+		unsigned count = 0;
+
+		for (int i = 2; i < n && count < MEMBERS_MAX; i++) {
+			list[count] = (struct td_interface){ .virtual_mac = true };
+			snprintf(
+			    list[count].name, sizeof(list[count].name), "%s", w[i]);
+			count++;
+		}
+		result = link_reconcile(d->link, list, count);
+	} else {
+		member_command(d, w, n);
+		return;
+	}
+	answer(result, result < 0 && d->link != NULL ? link_error(d->link) : NULL);
+}
+
+static int
+announce_bind_member(
+    struct driver *d, struct member *member, uint32_t repeat, long refresh_ms)
+{
+	const struct link_facts *facts = link_facts(member->link);
+	const struct td_prefix *addresses;
+	unsigned count;
+	int result = 0;
+
+	if (member->announce == NULL)
+		result = announce_new(
+		    d->loop, repeat, refresh_ms * NS_PER_MS, &member->announce);
+	if (result == 0)
+		result = announce_bind(
+		    member->announce, facts->device_ifindex, facts->virtual_mac);
+	addresses = link_addresses(member->link, &count);
+	return result < 0 ? result : announce_set(member->announce, addresses, count);
+}
+
+/* announce VERB MEMBER ... */
+static void
+announce_command(struct driver *d, char **w, int n)
+{
+	struct member *member = find_member(d, w[2]);
+	const char *what = w[1];
+	struct td_instant begun = clock_now();
+	char text[128] = "";
+	int result = 0;
+
+	if (member == NULL || (member->announce == NULL && strcmp(what, "bind") != 0))
+		result = -ENOENT;
+	else if (strcmp(what, "bind") == 0 && n == 5)
+		result =
+		    announce_bind_member(d, member, (uint32_t)atoi(w[3]), atol(w[4]));
+	else if (strcmp(what, "start") == 0)
+		announce_start(member->announce, begun);
+	else if (strcmp(what, "burst") == 0)
+		announce_burst(member->announce, begun);
+	else if (strcmp(what, "stop") == 0)
+		announce_stop(member->announce);
+	else
+		result = -ENOSYS;
+	if (result == 0 && member->announce != NULL)
+		snprintf(text, sizeof(text),
+		    "us=%lld sent=%llu failed=%llu rounds=%llu",
+		    (long long)(instant_diff_ns(clock_now(), begun) / 1000),
+		    (unsigned long long)announce_counters(member->announce)->sent,
+		    (unsigned long long)announce_counters(member->announce)->failed,
+		    (unsigned long long)announce_counters(member->announce)->rounds);
+	answer(result, text[0] != '\0' ? text : NULL);
+}
+
+/* probe neighbours MEMBER MS [EXTRA...]; probe address MEMBER MS ADDRESS */
+static void
+probe_command(struct driver *d, char **w, int n)
+{
+	struct member *member = n > 3 ? find_member(d, w[2]) : NULL;
+	struct td_instant now = clock_now(), deadline;
+	struct td_addr addrs[PROBE_TARGETS_MAX];
+	unsigned count = 0;
+	int result = 0;
+
+	if (member == NULL) {
+		answer(-ENOENT, NULL);
+		return;
+	}
+	if (member->probe == NULL) {
+		const struct link_facts *facts = link_facts(member->link);
+		struct probe_member pm = { .parent_ifindex = facts->parent_ifindex,
+			.own_address4 = facts->own_address4,
+			.own_address6 = facts->own_address6 };
+
+		memcpy(pm.own_mac, facts->own_mac, 6);
+		memcpy(pm.virtual_mac, facts->virtual_mac, 6);
+		result = probe_new(d->loop, on_probe, member, &member->probe);
+		if (result == 0)
+			result = probe_bind(member->probe, &pm);
+	}
+	deadline = instant_add(now, atol(w[3]) * NS_PER_MS);
+	for (int i = 4; i < n && count < PROBE_TARGETS_MAX; i++)
+		if (td_addr_parse(w[i], &addrs[count]))
+			count++;
+	if (result == 0 && strcmp(w[1], "neighbours") == 0)
+		result = probe_neighbours(member->probe, addrs, count, now, deadline);
+	else if (result == 0 && count == 1)
+		result = probe_address(member->probe, &addrs[0], now, deadline);
+	answer(result, NULL);
+}
+
+static void
 command(struct driver *d, char *line)
 {
 	char *w[WORDS_MAX];
@@ -173,6 +488,12 @@ command(struct driver *d, char *line)
 		answer(drop_privileges(), NULL);
 	else if (strcmp(w[0], "fence") == 0 && n >= 2)
 		fence_command(d, w, n);
+	else if (strcmp(w[0], "link") == 0 && n >= 2)
+		link_command(d, w, n);
+	else if (strcmp(w[0], "announce") == 0 && n >= 3)
+		announce_command(d, w, n);
+	else if (strcmp(w[0], "probe") == 0)
+		probe_command(d, w, n);
 	else
 		answer(-ENOSYS, w[0]);
 }
@@ -193,7 +514,7 @@ on_input(struct loop_fd *lf, uint32_t events)
 	d->line[d->len] = '\0';
 	while ((end = strchr(d->line, '\n')) != NULL) {
 		size_t used = (size_t)(end - d->line) + 1;
-		char copy[4096];
+		char copy[LINE_BYTES];
 
 		*end = '\0';
 		memcpy(copy, d->line, used);
