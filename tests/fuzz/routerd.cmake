@@ -1,0 +1,1 @@
+td_fuzz(fuzz_control tests/fuzz/fuzz_control.c routerd_control)
