@@ -101,8 +101,9 @@ pair_begin(struct pair_apply *p, bool alone, bool check_only, bool local_is_acti
 		.alone = alone,
 		.check_only = check_only,
 		.first = alone || !local_is_active ? PAIR_LOCAL : PAIR_PEER,
-		.name = { local_name, peer_name },
 	};
+	snprintf(p->name[PAIR_LOCAL], PAIR_NAME_MAX, "%s", local_name);
+	snprintf(p->name[PAIR_PEER], PAIR_NAME_MAX, "%s", peer_name);
 	enter(p, PAIR_CHECKING, alone ? 1U << PAIR_LOCAL : BOTH, now, out);
 }
 

@@ -18,6 +18,7 @@
 #include <tandem/instant.h>
 
 #define PAIR_REASON_MAX 512
+#define PAIR_NAME_MAX 32
 
 enum pair_side { PAIR_LOCAL, PAIR_PEER };
 
@@ -47,7 +48,9 @@ struct pair_apply {
 	unsigned waiting;     /* bit per side */
 	int32_t status;       /* result; 0 = both run the new configuration */
 	char reason[PAIR_REASON_MAX];
-	const char *name[2]; /* of the nodes, for reasons; borrowed */
+	/* Of the nodes, for reasons. Copies: the configuration they come from is
+	 * replaced while this runs. */
+	char name[2][PAIR_NAME_MAX];
 };
 
 /* What to do now: the call `method` to every side in `ask`, or done. */

@@ -206,13 +206,13 @@ def test_a_child_has_its_own_user_and_only_its_capabilities(instance):
 
 def test_one_that_dies_is_started_again_and_told_about(instance):
     before = instance.pids()
-    os.kill(before["syncd"], signal.SIGSEGV)
+    os.kill(before["syncd"], signal.SIGABRT)
     wait_for(lambda: instance.pid("syncd") not in (0, before["syncd"]), "a new syncd", 2)
     wait_for(lambda: instance.rooms()["syncd"]["answers"], "it answers")
     after = instance.pids()
     assert {r: p for r, p in after.items() if r != "syncd"} == \
         {r: p for r, p in before.items() if r != "syncd"}
-    assert instance.count(r"room=syncd pid=\d+ exit=signal:SIGSEGV.* deaths=1") == 1
+    assert instance.count(r"room=syncd pid=\d+ exit=signal.SIGABRT.* deaths=1") == 1
     assert instance.metric(f'tandem_room_deaths_total{{instance="{instance.name}",'
                            'room="syncd"}') == 1
 

@@ -126,9 +126,12 @@ main(int argc, char **argv)
 		.status = on_status,
 		.stop = on_stop,
 	};
+	int code;
 
 	f.room = room_open(argc, argv, f.self, &callbacks, &f);
 	loop_signal_add(room_loop(f.room), SIGUSR1, on_signal, &f);
 	loop_signal_add(room_loop(f.room), SIGUSR2, on_signal, &f);
-	return room_run(f.room);
+	code = room_run(f.room);
+	td_config_free(f.config);
+	return code;
 }
