@@ -32,6 +32,7 @@ struct engine {
 	struct model *model;  /* NULL until a configuration is in force */
 	bool attached[TD_INTERFACES_MAX];
 	bool forwarding;
+	bool drifted; /* our table was changed and is not written again yet */
 	struct engine_stats stats;
 };
 
@@ -342,17 +343,26 @@ engine_set_health(struct engine *engine, uint32_t balancer, uint32_t server, boo
 	return true;
 }
 
+bool
+engine_watch(struct engine *engine)
+{
+	engine->drifted = nat_apply_drift(engine->nat) || engine->drifted;
+	return engine->drifted && engine->model != NULL;
+}
+
 void
 engine_maintain(struct engine *engine)
 {
 	if (engine->model == NULL)
 		return;
-	if (nat_apply_drift(engine->nat)) {
+	if (engine_watch(engine)) {
 		log_warn("nat",
 		    "table inet %s was changed by somebody else: writing it again",
 		    NAT_TABLE);
-		if (write_rules(engine, engine->model, engine->model, true) == 0)
+		if (write_rules(engine, engine->model, engine->model, true) == 0) {
 			engine->stats.repaired++;
+			engine->drifted = false;
+		}
 	}
 	attach_devices(engine);
 	open_forwarding(engine);

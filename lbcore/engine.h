@@ -37,10 +37,14 @@ int engine_apply(struct engine *engine, struct td_config *config);
 bool engine_set_health(
     struct engine *engine, uint32_t balancer, uint32_t server, bool up);
 
-/* Attaches the scheduler where a device came or lost it, repairs a changed table.
- * Cheap; called once a second and when engine_fd is readable. */
+/* Attaches the scheduler where a device came or lost it, writes a table again that was
+ * changed. Cheap; called once a second. */
 void engine_maintain(struct engine *engine);
+
+/* engine_fd is readable when somebody changed nftables; engine_watch reads what. True:
+ * it was our table, and engine_maintain will write it again. */
 int engine_fd(const struct engine *engine);
+bool engine_watch(struct engine *engine);
 
 const struct td_config *engine_config(const struct engine *engine); /* NULL: none yet */
 bool engine_server_up(const struct engine *engine, uint32_t balancer, uint32_t server);

@@ -22,8 +22,9 @@ struct lbd {
 	struct engine *engine;
 	struct loop_fd drift;
 	struct loop_timer maintain;
-	struct td_msg_role role; /* as last heard from vrrpd */
-	uint64_t stale_health;   /* told for a configuration that is not in force */
+	struct td_instant repaired; /* the table, the last time at once */
+	struct td_msg_role role;    /* as last heard from vrrpd */
+	uint64_t stale_health;      /* told for a configuration that is not in force */
 };
 
 static void
@@ -39,9 +40,16 @@ static void
 on_drift(struct loop_fd *lf, uint32_t epoll_events)
 {
 	struct lbd *lbd = lf->context;
+	struct td_instant now = loop_now(lf->loop);
 
 	(void)epoll_events;
-	engine_maintain(lbd->engine);
+	if (!engine_watch(lbd->engine))
+		return;
+	/* At once, but no tug of war: what comes sooner waits for the next round. */
+	if (instant_reached(now, instant_add(lbd->repaired, MAINTAIN_INTERVAL_NS))) {
+		lbd->repaired = now;
+		engine_maintain(lbd->engine);
+	}
 }
 
 /* Whatever checkd knows of the servers, for the configuration that is in force now. */

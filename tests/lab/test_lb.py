@@ -285,6 +285,14 @@ def test_the_conntrack_mark_carries_the_server_and_nothing_else(bench, router):
     other.close()
 
 
+def test_the_packet_mark_is_given_back(bench, router):
+    bench.shell("router", "nft add table inet user; nft add counter inet user left; "
+                          "nft 'add chain inet user c { type filter hook forward priority 0; }'; "
+                          "nft 'add rule inet user c meta mark != 0 counter name left'")
+    assert bench.ask("client", VIP, 80)[0] in bench.servers
+    assert "packets 0 " in bench.shell("router", "nft list counter inet user left")
+
+
 def test_a_detached_scheduler_is_attached_again(bench, router):
     bench.shell("router", "tc filter del dev wan0 ingress")
     assert bench.is_silent("client", VIP, 80)
@@ -309,3 +317,19 @@ def test_a_balancer_can_go_and_come_back_under_load(bench, router):
     bench.apply(router, head + "load_balancers:" + web)
     assert shares(bench, 3) == {"s1": 1, "s2": 1, "s3": 1}
     s.close()
+
+
+def test_a_refused_configuration_leaves_the_old_one_in_force(bench, router):
+    head, _ = model().split("load_balancers:")
+    many = "load_balancers:" + "".join(
+        f'''
+  - name: lb{i}
+    protocol: tcp
+    algorithm: roundrobin
+    binds: ["203.0.113.13:{1000 + i}"]
+    health: {{ type: none }}
+    servers: [ {{ name: s, endpoint: "10.1.1.11:8080" }} ]''' for i in range(257))
+    status, _ = router.say(f"apply {bench.configure(head + many)}")
+    assert status == "error 7"  # E2BIG
+    assert shares(bench, 3) == {"s1": 1, "s2": 1, "s3": 1}
+    assert router.stats()["applied"] == 1

@@ -41,9 +41,10 @@ server_map(struct nat_compiler *c, const char *name, const char *type,
 
 /*
  * One chain per server: the slot goes into the conntrack mark, where it stays for the
- * life of the flow and travels to the peer, and the destination becomes the server. A
- * chain and not an element of a `dnat to mark map`, because only with constants can the
- * other owners' bits of the mark be left alone.
+ * life of the flow and travels to the peer; the packet mark gives its bits back, so
+ * that no routing rule sees them on a first packet only; the destination becomes the
+ * server. A chain and not an element of a `dnat to mark map`, because only with
+ * constants can the other owners' bits of the mark be left alone.
  */
 void
 nat_compile_servers(struct nat_compiler *c)
@@ -63,8 +64,9 @@ nat_compile_servers(struct nat_compiler *c)
 			nat_text_add(&c->text,
 			    "\tchain server_%u {\n"
 			    "\t\tct mark set ct mark & 0x%08x | 0x%08x\n"
+			    "\t\tmeta mark set meta mark & 0x%08x\n"
 			    "\t\tcounter name %s\n",
-			    slot, ~TD_MARK_SERVER_MASK, slot,
+			    slot, ~TD_MARK_SERVER_MASK, slot, ~TD_MARK_SERVER_MASK,
 			    nat_counter(c, NAT_COUNT_SERVER_NEW, b, s));
 			nat_text_add(&c->text,
 			    "\t\tmeta l4proto %s dnat %s to %s\n\t}\n",
