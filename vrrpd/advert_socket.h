@@ -2,13 +2,12 @@
  * advert_socket.h - VRRP advertisements of one member: sending and hearing them.
  *
  * Hearing   a packet socket on the parent device with a filter for protocol 112. It
- * must be bound to all protocols: a virtual MAC device of our own swallows the Active's
- *           frames before a socket for IPv4 alone would see them (docs/fence.md).
- * Sending   multicast: whole frames from the virtual MAC through the parent's queue,
- * never past it, so that a shaper there is a delay we share. Unicast: a raw IP socket,
- *           the kernel finds the peer's MAC.
- * Errors    negative errno; what is received and refused is counted by reason.
- * Rights    CAP_NET_RAW.
+ *           must be bound to all protocols: a virtual MAC device of our own swallows
+ * the Active's frames before a socket for IPv4 alone sees them (docs/fence.md). Sending
+ * multicast: whole frames from the virtual MAC through the parent's queue, never past
+ * it, so that a shaper there is a delay we share. Unicast: a raw IP socket, the kernel
+ * finds the peer's MAC. Errors    negative errno; what is received and refused is
+ * counted by reason. Rights    CAP_NET_RAW.
  */
 #ifndef TANDEM_VRRPD_ADVERT_SOCKET_H
 #define TANDEM_VRRPD_ADVERT_SOCKET_H

@@ -5,8 +5,8 @@
  * file beside the real one while nothing is urgent (prepare), and taking it into use is
  * one rename (commit); the directory is flushed afterwards (flush).
  *
- * Files    "term" and "term.next" in the state directory: a decimal number and a
- * newline. Errors   negative errno. -EINVAL: the file is not what we wrote.
+ * Files    "term" and "term.next" in the state directory: a number and a newline.
+ * Errors   negative errno. -EINVAL: the file is not what we wrote.
  */
 #ifndef TANDEM_VRRPD_TERM_STORE_H
 #define TANDEM_VRRPD_TERM_STORE_H

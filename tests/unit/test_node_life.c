@@ -126,6 +126,37 @@ test_a_takeover_advertises_above_the_last_priority_heard(void **context)
 }
 
 static void
+test_priority_0_makes_a_backup_with_state_due_at_once(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE };
+	struct node n = make(&config, &s);
+
+	(void)context;
+	step(&config, &n, (struct node_event)ADVERT(0, 0), I / 4);
+	assert_int_equal(
+	    n.role, TD_ROLE_BACKUP); /* what is still unread counts first */
+	/* Even if the peer, restarted, is the preferred Backup again. */
+	n.peer.role = TD_ROLE_BACKUP;
+	step(&config, &n, (struct node_event)TICK, I / 4);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(n.reason, NODE_BY_PEER_RESIGNED);
+}
+
+static void
+test_priority_0_makes_a_backup_without_state_wait_for_the_skew(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE, .no_state = true
+	};
+	struct node n = make(&config, &s);
+
+	(void)context;
+	step(&config, &n, (struct node_event)ADVERT(0, 0), 1);
+	assert_int_equal(n.down_deadline.ns, NOW + 1 + node_skew_time_ns(&config, &n));
+	assert_false(n.peer_resigned);
+}
+
+static void
 test_start_up_waits_for_the_links_but_not_for_ever(void **context)
 {
 	struct node_event link = { .kind = NODE_EV_LINK, .member = 0, .link_up = true };
@@ -399,6 +430,9 @@ main(void)
 		cmocka_unit_test(test_own_lateness_is_not_the_peers_silence),
 		cmocka_unit_test(
 		    test_a_takeover_advertises_above_the_last_priority_heard),
+		cmocka_unit_test(test_priority_0_makes_a_backup_with_state_due_at_once),
+		cmocka_unit_test(
+		    test_priority_0_makes_a_backup_without_state_wait_for_the_skew),
 		cmocka_unit_test(test_start_up_waits_for_the_links_but_not_for_ever),
 		cmocka_unit_test(test_without_any_link_there_is_no_takeover),
 		cmocka_unit_test(test_switchover_closes_the_fence_before_it_resigns),

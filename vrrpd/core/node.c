@@ -2,167 +2,11 @@
 
 #include <string.h>
 #include <tandem/assert.h>
-#include "vrrpd/core/node_member.h"
+#include "vrrpd/core/node_internal.h"
 
 #define LONG_AGO ((struct td_instant){ -(INT64_MAX / 4) })
-#define PRIORITY_MAX 254 /* 255 is the address owner of independent mode */
 /* A Backup lets a better candidate go first, but not for ever. */
 #define DEFER_INTERVALS 3
-/* A resigned node competes again only after the peer had this many chances. */
-#define RESIGN_INTERVALS 2
-#define HOLD_NS_MIN (1 * NS_PER_S)
-
-static int64_t
-longer(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static bool
-is_set(struct td_instant t)
-{
-	return t.ns != TD_NEVER.ns;
-}
-
-static void
-do_fence(struct node_actions *out, struct td_instant answer, struct td_instant forward)
-{
-	node_do(out, NODE_DO_FENCE);
-	out->list[out->count - 1].answer = answer;
-	out->list[out->count - 1].forward = forward;
-}
-
-static void
-do_term(struct node_actions *out, enum node_action_kind kind, uint64_t term)
-{
-	node_do(out, kind);
-	out->list[out->count - 1].term = term;
-}
-
-static void
-do_adverts(struct node_actions *out, uint8_t priority)
-{
-	node_do(out, NODE_DO_SEND_ADVERTS);
-	out->list[out->count - 1].priority = priority;
-}
-
-static void
-do_witness(const struct node_config *cfg, const struct node *n, struct td_instant now,
-    struct node_actions *out)
-{
-	node_do(out, NODE_DO_SEND_WITNESS);
-	node_witness(cfg, n, now, &out->list[out->count - 1].witness);
-}
-
-static void
-do_reply(struct node *n, struct node_actions *out, enum node_refusal refusal)
-{
-	if (!n->handover_asked)
-		return;
-	n->handover_asked = false;
-	node_do(out, NODE_DO_REPLY);
-	out->list[out->count - 1].refusal = refusal;
-}
-
-static void
-handover_cancel(struct node *n, struct node_actions *out, enum node_refusal refusal)
-{
-	n->barrier_deadline = TD_NEVER;
-	do_reply(n, out, refusal);
-}
-
-/* A drain that is under way ends here: the addresses stay. */
-static void
-become_active(const struct node_config *cfg, struct node *n, enum node_reason reason,
-    struct td_instant now, struct node_actions *out)
-{
-	td_assert(n->role == TD_ROLE_BACKUP);
-	n->role = TD_ROLE_ACTIVE;
-	n->reason = reason;
-	n->term++;
-	/* Above what was advertised before, so that a woken or rebooted node of higher
-	 * priority does not pull the traffic back before it holds the state. */
-	n->priority = cfg->priority;
-	if (!n->peer_resigned && n->peer.priority >= n->priority)
-		n->priority = n->peer.priority < PRIORITY_MAX ? n->peer.priority + 1
-							      : PRIORITY_MAX;
-	n->answer_deadline = instant_add(now, node_lease_ns(cfg));
-	n->tick_deadline = instant_add(now, cfg->interval_ns);
-	n->hold_deadline = instant_add(now, longer(HOLD_NS_MIN, 10 * cfg->interval_ns));
-	n->withdraw_deadline = n->defer_deadline = n->rival_since = TD_NEVER;
-	n->down_deadline = n->resign_deadline = n->claim_since = TD_NEVER;
-	n->peer_resigned = n->claiming = false;
-	n->renew = true;
-	n->promoted = false;
-	/* The fence opens, and addresses come, when the first words have left
-	 * (on_sent): a node that is stopped before it could say so must not hold a
-	 * right either. */
-	do_term(out, NODE_DO_PERSIST_TERM, n->term);
-	do_adverts(out, n->priority);
-	do_witness(cfg, n, now, out);
-}
-
-/* Leaves Active towards Backup. `drain`: transit may still flow for a while. */
-static void
-become_backup(const struct node_config *cfg, struct node *n, enum node_reason reason,
-    bool drain, struct td_instant now, struct node_actions *out)
-{
-	td_assert(n->role == TD_ROLE_ACTIVE);
-	n->role = TD_ROLE_BACKUP;
-	n->reason = reason;
-	n->priority = cfg->priority;
-	n->down_deadline = instant_add(now, node_active_down_interval_ns(cfg, n));
-	n->rival_since = n->claim_since = n->defer_deadline = TD_NEVER;
-	n->withdraw_deadline = drain ? instant_add(now, NODE_DRAIN_NS) : TD_NEVER;
-	n->renew = false;
-	n->peer_resigned = false;
-	handover_cancel(n, out, NODE_REFUSED_NOT_ACTIVE);
-	do_fence(out, (struct td_instant){ 0 },
-	    drain ? n->withdraw_deadline : (struct td_instant){ 0 });
-	do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
-}
-
-/* The peer serves already: no word of ours may stand against it. */
-static void
-yield(const struct node_config *cfg, struct node *n, enum node_reason reason,
-    struct td_instant now, struct node_actions *out)
-{
-	become_backup(cfg, n, reason, false, now, out);
-	do_witness(cfg, n, now, out);
-	node_do(out, NODE_DO_DEMOTE);
-}
-
-/* Gives the role away: the peer may take over at once, the fence is closed before. */
-static void
-resign(const struct node_config *cfg, struct node *n, enum node_reason reason,
-    bool drain, struct td_instant now, struct node_actions *out)
-{
-	int64_t wait_ns = RESIGN_INTERVALS * node_active_down_interval_ns(cfg, n);
-
-	do_reply(n, out, NODE_REFUSED_NOT);
-	become_backup(cfg, n, reason, drain, now, out);
-	n->down_deadline = n->resign_deadline = instant_add(now, wait_ns);
-	if (n->stopping)
-		n->role = TD_ROLE_INITIALIZE;
-	do_adverts(out, 0);
-	do_witness(cfg, n, now, out);
-	if (!drain)
-		node_do(out, NODE_DO_DEMOTE);
-}
-
-/* Our own lateness outlived the lease. Whether the peer took over is not known yet:
- * listen first, and let it go ahead if it is there. */
-static void
-lapse(const struct node_config *cfg, struct node *n, struct td_instant now,
-    struct node_actions *out)
-{
-	int64_t wait_ns = node_active_down_interval_ns(cfg, n);
-
-	become_backup(cfg, n, NODE_BY_LEASE_LAPSED, false, now, out);
-	n->resign_deadline = instant_add(now, wait_ns);
-	do_witness(cfg, n, now, out);
-	node_do(out, NODE_DO_DEMOTE);
-}
 
 static bool
 fitter_than_peer(const struct node_config *cfg, const struct node *n)
@@ -203,12 +47,12 @@ try_takeover(const struct node_config *cfg, struct node *n, struct td_instant no
 	if (!members_all_links(cfg, n) && !instant_reached(now, n->listen_deadline))
 		return;
 	if (!n->peer_resigned && peer_goes_first(cfg, n, now)) {
-		if (!is_set(n->defer_deadline))
+		if (!instant_is_set(n->defer_deadline))
 			n->defer_deadline = instant_add(now, DEFER_INTERVALS * down_ns);
 		if (!instant_reached(now, n->defer_deadline))
 			return;
 	}
-	become_active(cfg, n,
+	node_become_active(cfg, n,
 	    n->peer_resigned ? NODE_BY_PEER_RESIGNED : NODE_BY_ACTIVE_DOWN_TIMER, now,
 	    out);
 }
@@ -219,7 +63,7 @@ handover_refusal(
 {
 	if (n->role != TD_ROLE_ACTIVE)
 		return NODE_REFUSED_NOT_ACTIVE;
-	if (is_set(n->barrier_deadline))
+	if (instant_is_set(n->barrier_deadline))
 		return NODE_REFUSED_BUSY;
 	if (!node_witness_alive(cfg, n, now) ||
 	    (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
@@ -246,14 +90,14 @@ static void
 barrier_end(const struct node_config *cfg, struct node *n, bool ok,
     struct td_instant now, struct node_actions *out)
 {
-	if (!is_set(n->barrier_deadline))
+	if (!instant_is_set(n->barrier_deadline))
 		return;
 	n->barrier_deadline = TD_NEVER;
 	if (ok || n->handover_reason == NODE_BY_SHUTDOWN) {
-		resign(cfg, n, n->handover_reason, true, now, out);
+		node_resign(cfg, n, n->handover_reason, true, now, out);
 	} else {
-		n->hold_deadline = instant_add(now, HOLD_NS_MIN);
-		do_reply(n, out, NODE_REFUSED_BARRIER);
+		n->hold_deadline = instant_add(now, NODE_HOLD_NS_MIN);
+		node_do_reply(n, out, NODE_REFUSED_BARRIER);
 	}
 }
 
@@ -273,7 +117,7 @@ judge_fitness(const struct node_config *cfg, struct node *n, struct td_instant n
 	if (!members_all_links(cfg, n))
 		reason = NODE_BY_LINK_DOWN;
 	members_handed_over(cfg, n);
-	resign(cfg, n, reason, false, now, out);
+	node_resign(cfg, n, reason, false, now, out);
 }
 
 /* Another Active was heard while we go on: it must learn of us, and the segment whose
@@ -282,14 +126,14 @@ static void
 answer_rival(const struct node_config *cfg, struct node *n, struct td_instant now,
     struct node_actions *out)
 {
-	if (!is_set(n->rival_since))
+	if (!instant_is_set(n->rival_since))
 		n->rival_since = now;
 	/* Two nodes that both go on would answer each other's answers without end. */
 	if (instant_diff_ns(now, n->answered_at) < cfg->interval_ns / 2)
 		return;
 	n->answered_at = now;
-	do_adverts(out, n->priority);
-	do_witness(cfg, n, now, out);
+	node_do_adverts(out, n->priority);
+	node_do_witness(cfg, n, now, out);
 	node_do(out, NODE_DO_ANNOUNCE);
 }
 
@@ -320,25 +164,36 @@ peer_is_active(const struct node_config *cfg, struct node *n, uint8_t priority,
 	}
 }
 
+/* A node of ours closes its fence before priority 0 leaves, or its supervisor does, and
+ * there is no third router for which RFC 9568's Skew_Time would have to be waited.
+ * Without the state it is waited, and the peer goes first if it is back by then. */
+static void
+on_resignation_advert(const struct node_config *cfg, struct node *n,
+    struct td_instant now, struct node_actions *out)
+{
+	struct td_instant soon = instant_add(now, node_skew_time_ns(cfg, n));
+
+	if (n->role == TD_ROLE_ACTIVE) {
+		node_do_adverts(out, n->priority);
+	} else if (n->have_state && !instant_is_set(n->resign_deadline)) {
+		n->peer_resigned = true;
+		n->down_deadline = now;
+	} else {
+		n->down_deadline = instant_earlier(n->down_deadline, soon);
+	}
+}
+
 static void
 on_advert(const struct node_config *cfg, struct node *n, const struct node_event *ev,
     struct td_instant now, struct node_actions *out)
 {
-	struct td_instant soon;
-
 	td_assert(ev->member < cfg->member_count);
 	if (n->role == TD_ROLE_INITIALIZE)
 		return;
 	n->peer.interval_ns = ev->advert.interval_ns;
 	n->peer.alive_at = now;
 	if (ev->advert.priority == 0) {
-		/* RFC 9568: the Backup waits Skew_Time. Only the witness can say that
-		 * the fence over there is closed, and then nobody waits. */
-		soon = instant_add(now, node_skew_time_ns(cfg, n));
-		if (n->role == TD_ROLE_BACKUP)
-			n->down_deadline = instant_earlier(n->down_deadline, soon);
-		else
-			do_adverts(out, n->priority);
+		on_resignation_advert(cfg, n, now, out);
 		return;
 	}
 	n->member[ev->member].advert_at = now;
@@ -349,7 +204,7 @@ on_advert(const struct node_config *cfg, struct node *n, const struct node_event
 	 */
 	if (!node_witness_alive(cfg, n, now) &&
 	    rival_wins_by_priority(cfg, n, ev->advert.priority))
-		yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
+		node_yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
 	else
 		answer_rival(cfg, n, now, out);
 }
@@ -360,7 +215,7 @@ learn_term(struct node *n, uint64_t term, struct node_actions *out)
 	if (term <= n->term)
 		return;
 	n->term = term;
-	do_term(out, NODE_DO_PREPARE_TERM, term + 1);
+	node_do_term(out, NODE_DO_PREPARE_TERM, term + 1);
 }
 
 static void
@@ -377,7 +232,7 @@ backup_witness(const struct node_config *cfg, struct node *n,
 	n->peer.role = w->role;
 	/* Without the state we accept only from a node that stops or is less fit. */
 	if ((w->flags & WITNESS_RESIGN) != 0 && current &&
-	    !is_set(n->resign_deadline) &&
+	    !instant_is_set(n->resign_deadline) &&
 	    (n->have_state || w->role == TD_ROLE_INITIALIZE ||
 		fitter_than_peer(cfg, n))) {
 		n->peer_resigned = true;
@@ -396,7 +251,7 @@ active_witness(const struct node_config *cfg, struct node *n,
 			 * written under the old term must not lose to the other's. */
 			n->term = w->term + 1;
 			n->reason = NODE_BY_TERM_RAISED;
-			do_term(out, NODE_DO_PERSIST_TERM, n->term);
+			node_do_term(out, NODE_DO_PERSIST_TERM, n->term);
 		}
 		if ((w->flags & WITNESS_CLAIM) != 0 && cfg->preempt &&
 		    w->base_priority > cfg->priority &&
@@ -407,10 +262,10 @@ active_witness(const struct node_config *cfg, struct node *n,
 	}
 	peer_is_active(cfg, n, w->priority, now);
 	if (w->term > n->term) {
-		yield(cfg, n, NODE_BY_HIGHER_TERM, now, out);
+		node_yield(cfg, n, NODE_BY_HIGHER_TERM, now, out);
 		learn_term(n, w->term, out);
 	} else if (w->term == n->term && rival_wins_by_priority(cfg, n, w->priority)) {
-		yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
+		node_yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
 	} else {
 		answer_rival(cfg, n, now, out);
 	}
@@ -457,7 +312,7 @@ forgive_lateness(const struct node_config *cfg, struct node *n, int64_t late_ns,
 			mb->frame_at =
 			    instant_earlier(instant_add(mb->frame_at, late_ns), now);
 	}
-	if (is_set(n->rival_since))
+	if (instant_is_set(n->rival_since))
 		n->rival_since =
 		    instant_earlier(instant_add(n->rival_since, late_ns), now);
 	/* Also when the peer has resigned: that may be old news. */
@@ -476,7 +331,7 @@ review_claim(const struct node_config *cfg, struct node *n, struct td_instant no
 
 	if (!entitled)
 		n->claim_since = TD_NEVER;
-	else if (!is_set(n->claim_since))
+	else if (!instant_is_set(n->claim_since))
 		n->claim_since = now;
 	n->claiming =
 	    entitled && instant_diff_ns(now, n->claim_since) >= cfg->preempt_delay_ns;
@@ -490,21 +345,21 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 		      node_witness_alive(cfg, n, now);
 
 	if (instant_reached(now, n->answer_deadline)) {
-		lapse(cfg, n, now, out);
+		node_lapse(cfg, n, now, out);
 		return;
 	}
 	if (instant_diff_ns(now, n->peer.active_at) > 2 * n->peer.interval_ns)
 		n->rival_since = TD_NEVER;
-	if (is_set(n->rival_since)) {
+	if (instant_is_set(n->rival_since)) {
 		int64_t rival_ns = instant_diff_ns(now, n->rival_since);
 
 		if (!mutual && rival_ns > 2 * cfg->interval_ns &&
 		    rival_wins_by_priority(cfg, n, n->peer.priority)) {
-			yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
+			node_yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
 			return;
 		}
 		if (rival_ns > node_active_down_interval_ns(cfg, n)) {
-			yield(cfg, n, NODE_BY_NOT_HEARD, now, out);
+			node_yield(cfg, n, NODE_BY_NOT_HEARD, now, out);
 			return;
 		}
 	}
@@ -520,8 +375,8 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 		n->priority = cfg->priority;
 	if (instant_reached(now, n->tick_deadline)) {
 		n->renew = true;
-		do_adverts(out, n->priority);
-		do_witness(cfg, n, now, out);
+		node_do_adverts(out, n->priority);
+		node_do_witness(cfg, n, now, out);
 	}
 }
 
@@ -536,7 +391,7 @@ on_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
 		forgive_lateness(cfg, n, late_ns, now);
 	if (instant_reached(now, n->withdraw_deadline)) {
 		n->withdraw_deadline = TD_NEVER;
-		do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
+		node_do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
 		node_do(out, NODE_DO_DEMOTE);
 	}
 	if (instant_reached(now, n->resign_deadline))
@@ -545,14 +400,14 @@ on_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
 	case TD_ROLE_INITIALIZE:
 		/* Stopping, in the drain: the resignation may have been lost. */
 		if (turn)
-			do_witness(cfg, n, now, out);
+			node_do_witness(cfg, n, now, out);
 		break;
 	case TD_ROLE_BACKUP:
 		if (instant_reached(now, n->down_deadline))
 			try_takeover(cfg, n, now, out);
 		review_claim(cfg, n, now);
 		if (turn && n->role == TD_ROLE_BACKUP)
-			do_witness(cfg, n, now, out);
+			node_do_witness(cfg, n, now, out);
 		break;
 	case TD_ROLE_ACTIVE:
 		active_tick(cfg, n, now, out);
@@ -577,10 +432,10 @@ on_sent(const struct node_config *cfg, struct node *n, const struct node_event *
 	 * the one path that works the peer may have waited since the round before this
 	 * one. */
 	if (instant_reached(now, n->answer_deadline)) {
-		lapse(cfg, n, now, out);
+		node_lapse(cfg, n, now, out);
 	} else if (ev->sent.ok) {
 		n->answer_deadline = instant_add(ev->sent.before, node_lease_ns(cfg));
-		do_fence(out, n->answer_deadline, n->answer_deadline);
+		node_do_fence(out, n->answer_deadline, n->answer_deadline);
 		if (!n->promoted)
 			node_do(out, NODE_DO_PROMOTE);
 		n->promoted = true;
@@ -600,9 +455,9 @@ on_startup(const struct node_config *cfg, struct node *n, struct td_instant now,
 	n->down_deadline = instant_add(now, node_active_down_interval_ns(cfg, n));
 	n->listen_deadline = instant_add(now, NODE_STARTUP_HOLD_NS);
 	n->tick_deadline = instant_add(now, cfg->interval_ns);
-	do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
-	do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
-	do_witness(cfg, n, now, out);
+	node_do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
+	node_do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
+	node_do_witness(cfg, n, now, out);
 }
 
 static void
@@ -611,23 +466,23 @@ on_shutdown(const struct node_config *cfg, struct node *n, bool at_once,
 {
 	bool listener =
 	    node_witness_alive(cfg, n, now) && n->peer.role == TD_ROLE_BACKUP;
-	bool draining = is_set(n->withdraw_deadline);
+	bool draining = instant_is_set(n->withdraw_deadline);
 
 	n->stopping = true;
 	if (n->role == TD_ROLE_ACTIVE && listener && !at_once) {
-		handover_cancel(n, out, NODE_REFUSED_BUSY);
+		node_handover_cancel(n, out, NODE_REFUSED_BUSY);
 		barrier_begin(n, NODE_BY_SHUTDOWN, now, out);
 		return;
 	}
 	if (n->role == TD_ROLE_ACTIVE) {
-		resign(cfg, n, NODE_BY_SHUTDOWN, false, now, out);
+		node_resign(cfg, n, NODE_BY_SHUTDOWN, false, now, out);
 		return;
 	}
 	n->role = TD_ROLE_INITIALIZE;
 	n->reason = NODE_BY_SHUTDOWN;
 	n->withdraw_deadline = TD_NEVER;
-	do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
-	do_witness(cfg, n, now, out);
+	node_do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
+	node_do_witness(cfg, n, now, out);
 	if (draining)
 		node_do(out, NODE_DO_DEMOTE);
 }
@@ -696,7 +551,7 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 
 	td_assert(cfg->member_count <= NODE_MEMBERS_MAX);
 	td_assert(cfg->index < TD_NODES);
-	td_assert(cfg->priority >= 1 && cfg->priority <= PRIORITY_MAX);
+	td_assert(cfg->priority >= 1 && cfg->priority <= NODE_PRIORITY_MAX);
 	out->count = 0;
 	switch (ev->kind) {
 	case NODE_EV_STARTUP:
@@ -750,17 +605,17 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 	} else {
 		tell |= members_review(cfg, n, now, out);
 		if (tell)
-			do_witness(cfg, n, now, out);
+			node_do_witness(cfg, n, now, out);
 		judge_fitness(cfg, n, now, out);
 		n->alarms = node_alarms(cfg, n, now);
 	}
 	publish(cfg, n, now, out);
 	if (n->stopping && n->role == TD_ROLE_INITIALIZE && !n->stopped &&
-	    !is_set(n->withdraw_deadline)) {
+	    !instant_is_set(n->withdraw_deadline)) {
 		n->stopped = true;
 		node_do(out, NODE_DO_STOPPED);
 	}
-	td_assert(n->role == TD_ROLE_ACTIVE || !is_set(n->barrier_deadline));
+	td_assert(n->role == TD_ROLE_ACTIVE || !instant_is_set(n->barrier_deadline));
 }
 
 struct td_instant
@@ -770,7 +625,7 @@ node_deadline(const struct node *n)
 
 	switch (n->role) {
 	case TD_ROLE_INITIALIZE:
-		if (is_set(n->withdraw_deadline))
+		if (instant_is_set(n->withdraw_deadline))
 			next = instant_earlier(next, n->tick_deadline);
 		break;
 	case TD_ROLE_BACKUP:

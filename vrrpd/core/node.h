@@ -29,6 +29,8 @@
 
 #define NODE_MEMBERS_MAX TD_INTERFACES_MAX
 
+#define NODE_PRIORITY_MAX 254 /* 255 is the address owner of independent mode */
+
 /* Lease of the answer right, and RFC 9568's factor of Active_Down_Interval. */
 #define NODE_LEASE_INTERVALS 3
 /* Transit may drain this long after a planned hand-over. */
@@ -38,6 +40,9 @@
 /* Members need a link before listening counts, but a dead one must not keep a node out.
  */
 #define NODE_STARTUP_HOLD_NS (3 * NS_PER_S)
+
+/* No second hand-over for fitness within the longer of this and ten intervals. */
+#define NODE_HOLD_NS_MIN (1 * NS_PER_S)
 
 enum node_reason {
 	NODE_BY_STARTUP,

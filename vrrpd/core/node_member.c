@@ -1,4 +1,4 @@
-#include "vrrpd/core/node_member.h"
+#include "vrrpd/core/node_internal.h"
 
 #include <string.h>
 #include <tandem/assert.h>

@@ -1,6 +1,6 @@
 #include <string.h>
 #include <tandem/assert.h>
-#include "vrrpd/core/node_member.h"
+#include "vrrpd/core/node_internal.h"
 
 #define PROBE_NS_MIN (50 * NS_PER_MS)
 

@@ -1,11 +1,12 @@
 /*
  * vrrp_wire.h - VRRPv3 advertisements as bytes.
  *
- * Source   RFC 9568 sections 5.2 and 7.1 with errata 8299, 8300 and 8301; Ethernet and
- * IPv4 header as RFC 894 and RFC 791. Units    nanoseconds; the wire has centiseconds.
+ * Source   RFC 9568 sections 5.2 and 7.1 with errata 8299, 8300 and 8301; Ethernet
+ *          and IPv4 header as RFC 894 and RFC 791.
+ * Units    nanoseconds; the wire has centiseconds.
  * Memory   no pointer is kept; a decoded advertisement borrows its address list from
- * the bytes it was read from. Errors   enum vrrp_drop, one value per check, in the
- * order of the checks.
+ *          the bytes it was read from.
+ * Errors   enum vrrp_drop, one value per check, in the order of the checks.
  *
  *   0       1       2       3
  *   +-------+-------+-------+-------+

@@ -1,6 +1,5 @@
 /*
- * witness_wire.h - what one node of a pair tells the other on the witness path, as
- * bytes.
+ * witness_wire.h - what the nodes of a pair tell each other on the witness path.
  *
  * A packet is a clear header and a sealed payload. The header is the additional data of
  * the seal, and session and sequence are its nonce: a session is 16 random bytes drawn
@@ -13,7 +12,7 @@
  *
  * Units    nanoseconds.
  * Errors   enum witness_drop; a longer payload than we know is accepted, so that a
- * later version may append fields.
+ *          later version may append fields.
  */
 #ifndef TANDEM_WITNESS_WIRE_H
 #define TANDEM_WITNESS_WIRE_H
