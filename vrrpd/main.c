@@ -129,6 +129,13 @@ open_members(struct daemon *d)
 		if (link_reconcile(
 			d->link, d->config->interfaces, d->config->interface_count) < 0)
 			log_err("vrrp", "reconcile: %s", link_error(d->link));
+		/* Only now: the leftovers had to stay fenced until they were gone. */
+		if (d->fence != NULL) {
+			int pruned = fence_prune(d->fence);
+
+			if (pruned < 0)
+				log_err("fence", "old entries: %s", strerror(-pruned));
+		}
 	}
 	for (unsigned i = 0; i < d->member_count && result == 0; i++)
 		result = member_start(&d->member[i]);

@@ -430,6 +430,8 @@ on_repaired(void *context, struct link_member *link, const struct td_addr *addr)
 	char text[TD_ADDR_STRLEN];
 
 	d->counters.repaired++;
+	if (addr == NULL) /* a route, which nobody needs to be told of */
+		return;
 	log_limited(LOG_LV_WARN, "vrrp", 5,
 	    "if=%s address=%s was removed by somebody, put back", mb->interface->name,
 	    td_addr_format(addr, text));
