@@ -232,7 +232,7 @@ def test_a_removed_address_is_put_back_while_active(a):
     ns_sh("a", f"ip addr del {VIP['eth0']}/24 dev td51-eth0")
     a.wait_event(f"repaired eth0 {VIP['eth0']}")
     assert addresses("a", "td51-eth0") == EXPECTED["eth0"]
-    ns_sh("a", f"ip -6 addr flush dev td51-eth0")
+    ns_sh("a", "ip -6 addr flush dev td51-eth0")
     a.wait_event(f"repaired eth0 {VIP6['eth0']}")
     assert addresses("a", "td51-eth0") == EXPECTED["eth0"]
 
@@ -309,7 +309,7 @@ def test_a_parent_that_disappears_and_returns(a, net):
 
 
 def test_a_member_may_open_before_its_interface_exists(a, net):
-    a(f"link open eth7 60 mac 10.9.7.1/24")
+    a("link open eth7 60 mac 10.9.7.1/24")
     assert facts(a, "eth7")["parent"] == "eth7:0"
     net.cable("a", "eth7", "lan", "02:09:07:00:00:0a")
     a.wait_event("back eth7")
@@ -388,7 +388,7 @@ def test_strangers_of_another_instance_are_left_alone(a):
 def test_a_changed_vrid_replaces_the_device(a):
     open_members(a)
     a.kill()
-    ns_sh("a", f"ip link set td51-eth0 down; ip link set td51-eth0 address 00:00:5e:00:01:99")
+    ns_sh("a", "ip link set td51-eth0 down; ip link set td51-eth0 address 00:00:5e:00:01:99")
     second = Driver("a")
     second("link new lab")
     second(f"link open {MEMBERS['eth0']}")

@@ -1,0 +1,1 @@
+td_fuzz(fuzz_neighbour tests/fuzz/fuzz_neighbour.c neighbour_core)
