@@ -114,7 +114,7 @@ struct options {
 	const char *interfaces[4];
 	const char *asks[4];
 	unsigned interface_count;
-	bool listen_only;
+	bool listen_only, stay;
 	int64_t count, interval_us, bytes, rate_kib, server, fifo;
 };
 

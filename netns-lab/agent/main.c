@@ -23,7 +23,8 @@ static const char usage[] =
     "  observe   --interface IF --ask A,A... [--interface IF --ask ...] "
     "[--listen-only]\n"
     "  stalls                                             one 1 ms FIFO timer per CPU\n"
-    "common: --kind NAME (copied into the output), --fifo PRIORITY\n";
+    "common: --stay (outlive the starter), --kind NAME (copied into the output), "
+    "--fifo PRIORITY\n";
 
 static const struct mode_entry {
 	const char *name;
@@ -55,6 +56,7 @@ static const struct option long_options[] = {
 	{ "ask", required_argument, NULL, 'a' },
 	{ "fifo", required_argument, NULL, 'f' },
 	{ "listen-only", no_argument, NULL, 'l' },
+	{ "stay", no_argument, NULL, 'y' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -109,6 +111,9 @@ main(int argc, char **argv)
 		case 'l':
 			options.listen_only = true;
 			break;
+		case 'y':
+			options.stay = true;
+			break;
 		case 'I':
 			if (options.interface_count == 4)
 				fail("too many interfaces");
@@ -126,8 +131,9 @@ main(int argc, char **argv)
 	}
 	if (sodium_init() < 0)
 		fail("libsodium does not start");
-	/* An agent never outlives the harness that reads it. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* An agent does not outlive the harness that reads it. */
+	if (!options.stay)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		if (strcmp(modes[i].name, argv[1]) == 0) {
 			fifo_priority((int)options.fifo);

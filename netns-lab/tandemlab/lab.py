@@ -6,8 +6,8 @@ import shutil
 
 from .agents import REPO
 from .host import LabError, end_processes, pids_in, progress, run, start_time, wait_for
-from .routers import PREFIX_DIR, ClassicRouter, Router, TandemRouter
-from .topology import ROUTERS, Topology
+from .routers import PREFIX_DIR, ClassicRouter, Daemons, Server, TandemRouter
+from .topology import HOSTS, ROUTERS, Topology
 
 STATE_ROOT = "/run/tandem-lab"
 
@@ -42,6 +42,8 @@ class Lab:
                        "advert_ms": self.advert_ms, "owner": os.getpid(),
                        "owner_start": start_time(os.getpid())}, f)
         self.topology.build()
+        for host in Server.ANSWERS:
+            Server(self.topology, host, self.run_dir).start()
         self._make_routers()
         if not self.classic:
             self._write_config()
@@ -113,6 +115,9 @@ class Lab:
         wait_for("both routers in sync",
                  lambda: all(router.in_sync() for router in self.routers.values()), seconds,
                  0.1)
+        wait_for("all servers healthy",
+                 lambda: all(router.servers_up() for router in self.routers.values()),
+                 seconds, 0.1)
 
     def keep_logs(self, name):
         """Copies what the routers wrote to build/lab-logs/NAME, for after the lab."""
@@ -137,9 +142,9 @@ def down(prefix):
     run_dir = os.path.join(STATE_ROOT, prefix)
     there = bool(topology.existing()) or os.path.exists(run_dir)
     pids = []
-    for node in ROUTERS:
-        if os.path.isdir(os.path.join(run_dir, node)):
-            pids += Router(topology, node, run_dir).recorded_pids()
+    for host in HOSTS:
+        if os.path.isdir(os.path.join(run_dir, host)):
+            pids += Daemons(topology, host, run_dir).recorded_pids()
     end_processes(pids)
     for namespace in topology.existing():
         end_processes(pids_in(namespace), grace=1.0)

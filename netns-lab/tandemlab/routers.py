@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 
-from .agents import REPO
+from .agents import BINARY, REPO
 from .host import (LabError, MS, NS, now_ns, end_processes, in_ns, pids_in, run, start_time, tree_of,
                    wait_for)
 from .topology import VIRTUAL_LAN, VIRTUAL_LAN6, VIRTUAL_WAN, VIRTUAL_WAN6
@@ -26,14 +26,13 @@ ROLE_LINE = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+)Z .*?(\w+ -> (?:Active|Backup|
 SERVICE_LAN_ADDRESS = VIRTUAL_LAN[0]
 
 
-class Router:
-    """What both kinds share: processes with a log, found again after a crash of the lab."""
+class Daemons:
+    """Processes of one host with their logs, found again after a crash of the lab."""
 
-    def __init__(self, topology, node, run_dir):
-        self.topology, self.node = topology, node
-        self.namespace = topology.ns(node)
-        self.run_dir = os.path.join(run_dir, node)
-        self.peer = PEER[node]
+    def __init__(self, topology, host, run_dir):
+        self.topology, self.host = topology, host
+        self.namespace = topology.ns(host)
+        self.run_dir = os.path.join(run_dir, host)
         os.makedirs(self.run_dir, exist_ok=True)
 
     def spawn(self, name, command):
@@ -56,6 +55,40 @@ class Router:
                     found.append(int(fields[0]))
         return found
 
+    def log_text(self, name):
+        try:
+            with open(os.path.join(self.run_dir, name + ".log"), encoding="utf-8",
+                      errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+
+class Server(Daemons):
+    """What answers the sessions and probes: the servers behind the pair, and one host in
+    front of it."""
+
+    ANSWERS = {
+        "s1": ["--server", "1", "--tcp", "8080,9000", "--udp", "5353,9001"],
+        "s2": ["--server", "2", "--tcp", "8080,8000-8010", "--udp", "5353"],
+        "s3": ["--server", "3", "--tcp", "8080", "--udp", "5353"],
+        "client": ["--server", "4", "--tcp", "7000", "--udp", "7001"],
+    }
+
+    def start(self):
+        self.spawn("serve", in_ns(self.namespace, [
+            BINARY, "serve", "--stay", "--fifo", "5", *self.ANSWERS[self.host]]))
+        wait_for(f"{self.host} serves", lambda: "ready" in self.log_text("serve"), 5)
+
+
+class Router(Daemons):
+    """What both kinds of router share."""
+
+    def __init__(self, topology, node, run_dir):
+        super().__init__(topology, node, run_dir)
+        self.node = node
+        self.peer = PEER[node]
+
     def pids(self):
         """Every process of this router, supervisors before what they supervise."""
         found = []
@@ -65,14 +98,6 @@ class Router:
             if pid not in found and pid != os.getpid():
                 found.append(pid)
         return found
-
-    def log_text(self, name):
-        try:
-            with open(os.path.join(self.run_dir, name + ".log"), encoding="utf-8",
-                      errors="replace") as f:
-                return f.read()
-        except FileNotFoundError:
-            return ""
 
     def is_active(self):
         """Alive, and holding the virtual addresses."""
@@ -150,6 +175,9 @@ class ClassicRouter(Router):
     def in_sync(self):
         return bool(self.recorded_pids())
 
+    def servers_up(self):
+        return True  # nobody asks them
+
     def roles(self):
         """(instant, text) of each role change that the router logged."""
         found = []
@@ -207,6 +235,11 @@ class TandemRouter(Router):
         """This node holds the peer's whole state, and the peer this node's."""
         sync = self.status().get("sync", {})
         return all(sync.get(key) for key in ("connected", "have_state", "peer_has_state"))
+
+    def servers_up(self):
+        """Every server that is asked for its health answers well."""
+        text = self.ctl("lb", "--json", check=False)
+        return bool(text) and '"server_up": 0' not in text
 
     def roles(self):
         """(instant, text) of each role change in the log, whose clock is the wall clock."""

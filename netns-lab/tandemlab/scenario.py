@@ -26,7 +26,7 @@ SETTLE_SECONDS = 25  # TCP's own back-off after a blackout of a second ends well
 
 
 class Load:
-    """Servers, sessions, probes and witnesses on one lab."""
+    """Sessions, probes and witnesses on one lab."""
 
     def __init__(self, lab, sessions=200, bulk=10, kinds=None):
         self.lab = lab
@@ -34,14 +34,6 @@ class Load:
         self.all, self.sessions, self.bulk, self.probes = [], [], [], []
         try:
             self.stalls = self._agent("obs", "stalls")
-            servers = [
-                self._agent("s1", "serve", server=1, tcp="8080,9000", udp="5353,9001",
-                            fifo=5),
-                self._agent("s2", "serve", server=2, tcp="8080,8000-8010", udp="5353", fifo=5),
-                self._agent("s3", "serve", server=3, tcp="8080", udp="5353", fifo=5),
-                self._agent("client", "serve", server=4, tcp="7000", udp="7001", fifo=5),
-            ]
-            wait_ready(servers)
             self._witnesses()
             for kind in self.kinds:
                 host, dest, ports = SESSION_KINDS[kind]
