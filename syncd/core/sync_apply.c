@@ -6,6 +6,7 @@
 
 #define WALK_ENTRIES_PER_TICK 8192
 #define RETRY_INTERVAL_NS NS_PER_S
+#define RESYNC_INTERVAL_NS (60 * NS_PER_S)
 #define ERRNO_EXIST (-17) /* -EEXIST of the kernel ABI */
 
 static uint32_t
@@ -103,7 +104,7 @@ sync_apply_start(
 	s->applied = (struct sync_position){ start->epoch, start->first_seq - 1 };
 	s->whole = false;
 	s->undecodable = false;
-	s->full = false;
+	s->full_peer = false;
 	s->sweep.running = false;
 	s->sweep_now++;
 	s->snapshot_received = 0;
@@ -182,8 +183,11 @@ apply_upsert(
 
 	if (index == SHADOW_NONE) {
 		index = insert(s, &change->flow.key);
-		if (index == SHADOW_NONE)
+		if (index == SHADOW_NONE) {
+			s->full_peer = true;
+			s->whole = false;
 			return;
+		}
 		e = shadow_at(s->shadow, index);
 		if (older && change->known) {
 			refuse_ended(s, index, now);
@@ -235,6 +239,7 @@ apply_records(
 			 * same record for ever. */
 			s->count.undecodable[drop]++;
 			s->undecodable = true;
+			s->whole = false;
 			return;
 		}
 		if (change.deleted)
@@ -447,6 +452,7 @@ sync_session_audit_begin(struct sync_session *s)
 	s->audit.running = false;
 	s->audit_running = true;
 	s->audit_now++;
+	s->full = false; /* said again if there is still no room */
 }
 
 void
@@ -523,10 +529,27 @@ walk_on(struct sync_session *s, struct sync_walk *walk, walk_visit *visit,
 		walk->running = false;
 }
 
+/* Records that were lost here come again only with a snapshot. Not at once and not
+ * often: the same record may be lost again, and there may still be no room. */
+static void
+ask_again(struct sync_session *s, struct td_instant now)
+{
+	bool room = s->shadow->count < s->shadow->flows_max / 10 * 9;
+	struct sync_msg msg = { .kind = SYNC_RESYNC };
+
+	if (s->link != SYNC_LINK_UP || !instant_reached(now, s->resync_at) ||
+	    !(s->undecodable || (s->full_peer && room)))
+		return;
+	s->resync_at = instant_add(now, RESYNC_INTERVAL_NS);
+	sync_send(s, &msg);
+}
+
 void
 sync_apply_tick(struct sync_session *s, struct td_instant now)
 {
 	bool sweeping = s->sweep.running;
+
+	ask_again(s, now);
 
 	walk_on(s, &s->sweep, sweep_entry, now);
 	walk_on(s, &s->audit, audit_entry, now);
@@ -540,7 +563,7 @@ sync_apply_tick(struct sync_session *s, struct td_instant now)
 
 	if (sweeping && !s->sweep.running) {
 		s->count.snapshots_received++;
-		s->whole = !s->undecodable && !s->full;
+		s->whole = !s->undecodable && !s->full_peer;
 		if (s->caught_up_after_sweep)
 			s->caught_up = true;
 		s->report_due = true;

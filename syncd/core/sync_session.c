@@ -38,6 +38,7 @@ sync_session_init(struct sync_session *s, const struct sync_config *cfg,
 	s->hello_at = now;
 	s->report_at = now;
 	s->retry_at = now;
+	s->resync_at = now;
 	s->last_batch_at = now;
 	s->peer_deadline = TD_NEVER;
 	s->own_link = cfg->boot;
@@ -429,7 +430,7 @@ reason(const struct sync_session *s, const struct sync_view *v)
 		return "no answer from the peer";
 	if (s->undecodable)
 		return "undecodable records from the peer";
-	if (s->full)
+	if (s->full || s->full_peer)
 		return "flows_max reached";
 	if (!s->caught_up)
 		return s->whole ? "catching up" : "receiving the snapshot";

@@ -175,8 +175,10 @@ struct sync_session {
 	bool started; /* START seen on this link */
 	bool whole;   /* the peer's whole state is among what is applied */
 	bool caught_up, caught_up_after_sweep;
-	bool undecodable; /* a record was lost to it: a snapshot must follow */
+	bool undecodable; /* a record was lost to it */
 	bool full;        /* so was one to flows_max */
+	bool full_peer;   /* ... one of the peer's: its snapshot must come again */
+	struct td_instant resync_at;
 	uint64_t snapshot_received, snapshot_expected;
 	uint16_t sweep_now;
 	uint8_t audit_now;

@@ -40,12 +40,13 @@ arena_free(void *data, void *p)
 static bool
 take_name(char ret_name[TD_NAME_MAX], const ProtobufCBinaryData *from)
 {
-	if (from->len >= TD_NAME_MAX || memchr(from->data, '\0', from->len) != NULL)
+	if (from->len >= TD_NAME_MAX)
 		return false;
 	memset(ret_name, 0, TD_NAME_MAX);
-	if (from->len > 0)
-		memcpy(ret_name, from->data, from->len);
-	return true;
+	if (from->len == 0)
+		return true; /* without data to point to */
+	memcpy(ret_name, from->data, from->len);
+	return memchr(ret_name, '\0', from->len) == NULL;
 }
 
 static bool
