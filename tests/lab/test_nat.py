@@ -320,3 +320,69 @@ def test_echo_is_answered_by_virtual_and_own_addresses(bench, router):
     for address in ("203.0.113.1", "203.0.113.2", "203.0.113.10", "2001:db8:1::1"):
         assert wait_for(lambda a=address: bench.ping("client", a), f"echo of {address}")
     assert bench.ping("s1", "10.1.1.1")
+
+
+EVERYTHING = """
+cluster: bench
+nodes:
+  - { name: r1, priority: 150, public_key: "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+      sync_addresses: [10.255.0.1, "fd00:ffff::1"] }
+  - { name: r2, priority: 100, public_key: "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID",
+      sync_addresses: [10.255.0.2, "fd00:ffff::2"] }
+interfaces:
+  - { name: wan0, public: yes, vrid: 51, addresses: [203.0.113.1/24, 203.0.113.10/24,
+      203.0.113.11/24, "2001:db8:1::1/64", "2001:db8:1::10/64", "2001:db8:1::11/64"] }
+  - { name: a-name-too-long, public: yes, vrid: 53, addresses: [192.0.2.1/24] }
+  - { name: lan0, vrid: 52, addresses: [10.1.1.1/24, 10.1.2.1/24, "fd00:1:1::1/64"] }
+  - { name: lan1, vrid: 54, addresses: [10.2.1.1/24] }
+networks:
+  - name: net1
+    interface: lan0
+    cidrs: [10.1.1.0/24, 10.1.2.0/24, "fd00:1:1::/64"]
+    source_nat: [203.0.113.1, "2001:db8:1::1"]
+    egress_default: deny
+    egress:
+      - { protocol: icmp }
+      - { protocol: any, destinations: [198.51.100.0/24, "2001:db8:2::/48"] }
+      - { protocol: udp, ports: 53 }
+      - { protocol: tcp, ports: 1-65535, sources: [10.1.1.7, 10.1.1.8],
+          destinations: [198.18.0.0/24, 198.18.1.0/24, 198.18.2.0/24, 198.18.3.0/24,
+                         198.18.4.0/24, 198.18.5.0/24, 198.18.6.0/24, 198.18.7.0/24,
+                         198.18.8.0/24, 198.18.8.128/25] }
+  - { name: net2, interface: lan1, cidrs: [10.2.1.0/24], egress_default: allow }
+public_addresses:
+  - address: 203.0.113.10
+    ingress: [ { protocol: any }, { protocol: icmp }, { protocol: tcp, ports: 80 } ]
+  - address: "2001:db8:1::10"
+    ingress: [ { protocol: icmp, sources: ["2001:db8:3::/48", "::/0"] },
+               { protocol: udp, ports: 80-90, sources: ["2001:db8:3::/48"] } ]
+static_nat:
+  - { public: "2001:db8:1::11", private: "fd00:1:1::11" }
+  - { public: 203.0.113.11, private: 10.1.1.11 }
+port_forwarding:
+  - { name: long6, protocol: udp, public: "2001:db8:1::10", public_ports: 8000-8020,
+      private: "fd00:1:1::12", private_ports: 9000-9020, sources: ["2001:db8:3::/48"] }
+  - { name: short6, protocol: tcp, public: "2001:db8:1::10", public_ports: 8000-8002,
+      private: "fd00:1:1::12", private_ports: 9000-9002 }
+  - { name: same6, protocol: tcp, public: "2001:db8:1::10", public_ports: 22,
+      private: "fd00:1:1::12", private_ports: 22 }
+load_balancers:
+  - name: six
+    protocol: udp
+    algorithm: source
+    binds: ["[2001:db8:1::10]:53", "[2001:db8:1::1]:53"]
+    sources: ["2001:db8:3::/48", "2001:db8:4::/48"]
+    health: { type: none }
+    servers: [ { name: s1, endpoint: "[fd00:1:1::11]:5353", weight: 0 } ]
+"""
+
+
+def test_every_form_of_rule_is_taken_by_the_kernel(bench):
+    driver = bench.drive(EVERYTHING)
+    path = bench.configure(EVERYTHING)
+    driver.do(f"apply {path}")
+    assert driver.stats()["unchanged"] == 1
+    rules = bench.shell("router", "nft list table inet tandem")
+    for words in ("snat ip6 to 2001:db8:1::1", "dnat ip6 to fd00:1:1::11",
+                  "dnat ip6 to [fd00:1:1::12]:9002", "198.18.0.0-198.18.8.255"):
+        assert words in rules, words

@@ -110,6 +110,12 @@ moved_range(struct td_config *config)
 }
 
 static void
+long_moved_range(struct td_config *config)
+{
+	config->port_forwards[0].private_ports = (struct td_port_range){ 9000, 9010 };
+}
+
+static void
 moved_port(struct td_config *config)
 {
 	config->port_forwards[0].public_ports = (struct td_port_range){ 2222, 2222 };
@@ -266,10 +272,16 @@ static const struct row rows[] = {
 	    { "ip daddr 203.0.113.10 meta l4proto tcp th dport 8000-8010 counter name "
 	      "port_forward_0 dnat ip to 10.1.1.12\n" },
 	    { NULL } },
-	{ "S6 port forward / a moved range keeps the order", moved_range,
-	    { "dnat ip to 10.1.1.12 : th dport map { 8000 : 9000, 8001 : 9001, 8002 : "
-	      "9002 "
-	      "}\n" },
+	{ "S6 port forward / a short moved range is a rule per port", moved_range,
+	    { "th dport 8000 counter name port_forward_0 dnat ip to 10.1.1.12:9000\n",
+		"th dport 8002 counter name port_forward_0 dnat ip to "
+		"10.1.1.12:9002\n" },
+	    { "th dport 8003" } },
+	{ "S6 port forward / a long moved range is a map in order", long_moved_range,
+	    { "th dport 8000-8010 counter name port_forward_0 dnat ip to 10.1.1.12 : "
+	      "th "
+	      "dport map { 8000 : 9000, 8001 : 9001, 8002 : 9002, ",
+		"8010 : 9010 }\n" },
 	    { NULL } },
 	{ "S6 port forward / one port", moved_port,
 	    { "th dport 2222 counter name port_forward_0 dnat ip to 10.1.1.12:22\n" },

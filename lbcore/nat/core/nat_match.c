@@ -4,8 +4,6 @@
 #include <tandem/assert.h>
 #include "lbcore/nat/core/nat_text.h"
 
-#define NAT_WAYS_MAX 8 /* longer lists are a set */
-
 const uint8_t nat_family[NAT_FAMILIES] = { TD_AF_INET, TD_AF_INET6 };
 
 const char *

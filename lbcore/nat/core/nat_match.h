@@ -29,6 +29,7 @@ bool nat_match_prefixes(struct nat_text *text, uint8_t family, const char *field
 /* The same as several rules: how many a list is worth, and the match of one of them. A
  * short list is a rule per member, because the kernel takes thousands of rules in a
  * transaction easily and thousands of sets in minutes (docs/nat.md). */
+#define NAT_WAYS_MAX 8 /* longer lists are a set */
 uint32_t nat_match_ways(
     uint8_t family, const struct td_prefix *prefixes, uint32_t count);
 void nat_match_way(struct nat_text *text, uint8_t family, const char *field,

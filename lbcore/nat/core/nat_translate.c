@@ -86,13 +86,12 @@ nat_compile_servers(struct nat_compiler *c)
 	    TD_MARK_SERVER_MASK, TD_MARK_SERVER_MASK);
 }
 
-/* `dnat to A:first-last` would let the kernel choose any port of the range; a moved
+/* `dnat to A:first-last` would let the kernel choose any port of the range: a moved
  * range is a map of its ports. An unmoved one needs no port at all. */
 static void
-forward_target(struct nat_compiler *c, const struct td_port_forward *forward)
+forward_target(struct nat_compiler *c, const struct td_addr *addr,
+    struct td_port_range from, struct td_port_range to)
 {
-	const struct td_addr *addr = &forward->private_address;
-	struct td_port_range from = forward->public_ports, to = forward->private_ports;
 	struct td_endpoint endpoint = { *addr, to.first };
 	char buf[TD_ADDR_STRLEN];
 
@@ -116,8 +115,10 @@ forward_target(struct nat_compiler *c, const struct td_port_forward *forward)
 	nat_text_add(&c->text, " }\n");
 }
 
+/* One range of a forward: the whole one, or a single port of it. */
 static void
-port_forward(struct nat_compiler *c, uint32_t index)
+forward_range(struct nat_compiler *c, uint32_t index, struct td_port_range from,
+    struct td_port_range to)
 {
 	const struct td_port_forward *forward = &c->config->port_forwards[index];
 	uint8_t family = forward->public_address.family;
@@ -129,11 +130,31 @@ port_forward(struct nat_compiler *c, uint32_t index)
 		    td_addr_format(&forward->public_address, buf));
 		nat_match_way(&c->text, family, "saddr", forward->sources,
 		    forward->source_count, way);
-		nat_match_protocol(
-		    &c->text, family, forward->protocol, forward->public_ports);
+		nat_match_protocol(&c->text, family, forward->protocol, from);
 		nat_text_add(&c->text, "counter name %s ",
 		    nat_counter(c, NAT_COUNT_PORT_FORWARD, index, 0));
-		forward_target(c, forward);
+		forward_target(c, &forward->private_address, from, to);
+	}
+}
+
+/* A short moved range is a rule per port, for the reason of nat_match_ways. */
+static void
+port_forward(struct nat_compiler *c, uint32_t index)
+{
+	struct td_port_range from = c->config->port_forwards[index].public_ports;
+	struct td_port_range to = c->config->port_forwards[index].private_ports;
+
+	if (from.first == to.first || from.last - from.first >= NAT_WAYS_MAX) {
+		forward_range(c, index, from, to);
+		return;
+	}
+	for (uint16_t i = 0; i <= from.last - from.first; i++) {
+		uint16_t public_port = (uint16_t)(from.first + i);
+		uint16_t private_port = (uint16_t)(to.first + i);
+
+		forward_range(c, index,
+		    (struct td_port_range){ public_port, public_port },
+		    (struct td_port_range){ private_port, private_port });
 	}
 }
 
