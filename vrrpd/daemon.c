@@ -222,7 +222,7 @@ log_transition(struct daemon *d, enum td_role from, uint64_t term_before)
 static void
 log_alarms(struct daemon *d, unsigned before)
 {
-	for (unsigned bit = 1; bit <= NODE_ALARM_ONE_WAY; bit <<= 1) {
+	for (unsigned bit = 1; bit <= NODE_ALARM_LAST; bit <<= 1) {
 		bool raised = (d->node.alarms & bit) != 0;
 
 		if (((before ^ d->node.alarms) & bit) != 0)

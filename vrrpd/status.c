@@ -37,7 +37,7 @@ status_node(const struct daemon *d, struct room_status *st, struct td_instant no
 	status_gauge(st, "tandem_vrrp_peer_term", (double)n->peer.term, NULL);
 	status_gauge(st, "tandem_vrrp_have_state", n->have_state, NULL);
 	status_gauge(st, "tandem_vrrp_peer_has_state", n->peer_has_state, NULL);
-	for (unsigned bit = 1; bit <= NODE_ALARM_ONE_WAY; bit <<= 1)
+	for (unsigned bit = 1; bit <= NODE_ALARM_LAST; bit <<= 1)
 		status_gauge(st, "tandem_vrrp_alarm", (n->alarms & bit) != 0, "alarm",
 		    node_alarm_name(bit), NULL);
 	for (unsigned r = 0; r < NODE_REASONS; r++)

@@ -418,10 +418,91 @@ test_no_second_hand_over_within_the_hold(void **context)
 	assert_int_equal(n.role, TD_ROLE_BACKUP);
 }
 
+static void
+frame(struct node *n, uint8_t member, int64_t heard, int64_t ns)
+{
+	step(&config, n,
+	    (struct node_event){
+		.kind = NODE_EV_FRAME, .member = member, .frame_at = at(heard) },
+	    ns);
+}
+
+/* An Active whose peer and members have all been silent since 0; probes get `answer`.
+ */
+static struct node
+cut_off(bool peer_known, bool answer, int64_t until)
+{
+	struct setup s = { .role = TD_ROLE_ACTIVE,
+		.peer = peer_known ? PEER_BACKUP : ABSENT,
+		.term = 4 };
+	struct node n = make(&config, &s);
+
+	frame(&n, 0, 0, 0);
+	frame(&n, 1, 0, 0);
+	for (int64_t t = I / 2; t <= until; t += I) {
+		step(&config, &n, (struct node_event)TICK, t);
+		step(&config, &n, sent(t, true), t);
+		for (uint8_t m = 0; m < 2; m++)
+			step(&config, &n,
+			    (struct node_event){ .kind = NODE_EV_PROBED,
+				.member = m,
+				.reached = answer && m == 1 },
+			    t + I / 4);
+	}
+	return n;
+}
+
+static void
+test_an_active_that_is_cut_off_everywhere_closes_its_fence(void **context)
+{
+	struct node n = cut_off(true, false, 2 * NS_PER_S);
+
+	(void)context;
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.reason, NODE_BY_ISOLATED);
+	assert_true((n.alarms & NODE_ALARM_ISOLATED) != 0);
+	/* For as long as it lasts. */
+	step(&config, &n, (struct node_event)TICK, 20 * NS_PER_S);
+	step(&config, &n, (struct node_event)TICK, 21 * NS_PER_S);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	/* A first frame: listen as at the start, then serve again. */
+	frame(&n, 0, 22 * NS_PER_S, 22 * NS_PER_S);
+	step(&config, &n, (struct node_event)TICK, 22 * NS_PER_S);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.down_deadline.ns, NOW + 22 * NS_PER_S + DOWN);
+	for (int64_t t = 0; t < DOWN; t += I)
+		step(&config, &n, (struct node_event)TICK, 22 * NS_PER_S + t);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	step(&config, &n, (struct node_event)TICK, 22 * NS_PER_S + DOWN);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
+static void
+test_one_answer_on_a_quiet_segment_is_no_isolation(void **context)
+{
+	struct node n = cut_off(true, true, 5 * NS_PER_S);
+
+	(void)context;
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
+static void
+test_a_node_without_a_peer_is_alone_but_not_isolated(void **context)
+{
+	struct node n = cut_off(false, false, 5 * NS_PER_S);
+
+	(void)context;
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+		    test_an_active_that_is_cut_off_everywhere_closes_its_fence),
+		cmocka_unit_test(test_one_answer_on_a_quiet_segment_is_no_isolation),
+		cmocka_unit_test(test_a_node_without_a_peer_is_alone_but_not_isolated),
 		cmocka_unit_test(test_fence_and_addresses_follow_the_first_words),
 		cmocka_unit_test(test_words_that_did_not_leave_open_nothing),
 		cmocka_unit_test(

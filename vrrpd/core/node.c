@@ -42,7 +42,7 @@ try_takeover(const struct node_config *cfg, struct node *n, struct td_instant no
 	int64_t down_ns = node_active_down_interval_ns(cfg, n);
 
 	n->down_deadline = instant_add(now, cfg->interval_ns); /* to look again */
-	if (!members_any_link(cfg, n))
+	if (!members_any_link(cfg, n) || n->isolated)
 		return;
 	if (!members_all_links(cfg, n) && !instant_reached(now, n->listen_deadline))
 		return;
@@ -118,6 +118,30 @@ judge_fitness(const struct node_config *cfg, struct node *n, struct td_instant n
 		reason = NODE_BY_LINK_DOWN;
 	members_handed_over(cfg, n);
 	node_resign(cfg, n, reason, false, now, out);
+}
+
+/* An Active that loses the peer and everybody else at one time is itself what was cut
+ * off: it serves nobody, and the peer has surely taken over. It closes its fence now,
+ * or both would answer in the moment in which the cables are mended, and listens like a
+ * node that starts once it hears anything. A node that never heard its peer does not
+ * draw this conclusion. */
+static void
+judge_isolation(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	bool peer_lost = n->peer.alive_at.ns > 0 && !node_peer_alive(cfg, n, now);
+	bool isolated = peer_lost && members_isolated(cfg, n, now);
+	struct td_instant listened;
+
+	if (n->role == TD_ROLE_ACTIVE && isolated) {
+		n->isolated = true;
+		node_lapse(cfg, n, NODE_BY_ISOLATED, now, out);
+	} else if (n->isolated && !isolated) {
+		n->isolated = false;
+		listened = instant_add(now, node_active_down_interval_ns(cfg, n));
+		if (n->role == TD_ROLE_BACKUP && n->down_deadline.ns < listened.ns)
+			n->down_deadline = listened;
+	}
 }
 
 /* Another Active was heard while we go on: it must learn of us, and the segment whose
@@ -345,7 +369,7 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 		      node_witness_alive(cfg, n, now);
 
 	if (instant_reached(now, n->answer_deadline)) {
-		node_lapse(cfg, n, now, out);
+		node_lapse(cfg, n, NODE_BY_LEASE_LAPSED, now, out);
 		return;
 	}
 	if (instant_diff_ns(now, n->peer.active_at) > 2 * n->peer.interval_ns)
@@ -432,7 +456,7 @@ on_sent(const struct node_config *cfg, struct node *n, const struct node_event *
 	 * the one path that works the peer may have waited since the round before this
 	 * one. */
 	if (instant_reached(now, n->answer_deadline)) {
-		node_lapse(cfg, n, now, out);
+		node_lapse(cfg, n, NODE_BY_LEASE_LAPSED, now, out);
 	} else if (ev->sent.ok) {
 		n->answer_deadline = instant_add(ev->sent.before, node_lease_ns(cfg));
 		node_do_fence(out, n->answer_deadline, n->answer_deadline);
@@ -607,6 +631,7 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 		if (tell)
 			node_do_witness(cfg, n, now, out);
 		judge_fitness(cfg, n, now, out);
+		judge_isolation(cfg, n, now, out);
 		n->alarms = node_alarms(cfg, n, now);
 	}
 	publish(cfg, n, now, out);

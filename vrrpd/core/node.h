@@ -52,6 +52,7 @@ enum node_reason {
 	NODE_BY_HIGHER_PRIORITY, /* both Active, equal term or no witness */
 	NODE_BY_NOT_HEARD,       /* the peer stays Active although we answer */
 	NODE_BY_LEASE_LAPSED, /* we were late: others may have taken over meanwhile */
+	NODE_BY_ISOLATED,     /* nothing is heard anywhere: it is we who are cut off */
 	NODE_BY_LINK_DOWN,
 	NODE_BY_PARTIAL_CUT,
 	NODE_BY_SWITCHOVER, /* asked for */
@@ -103,8 +104,9 @@ enum node_alarm {
 	NODE_ALARM_WITNESS_SILENT = 1 << 1, /* while the peer is heard otherwise */
 	NODE_ALARM_PARTIAL_CUT = 1 << 2,    /* a member is silent, the peer is alive */
 	NODE_ALARM_LINK_DOWN = 1 << 3,
-	NODE_ALARM_ONE_WAY =
-	    1 << 4, /* we hear the peer's witness, it does not hear ours */
+	NODE_ALARM_ONE_WAY = 1 << 4,  /* we hear the peer's witness, it not ours */
+	NODE_ALARM_ISOLATED = 1 << 5, /* no peer, no frame, no answer anywhere */
+	NODE_ALARM_LAST = NODE_ALARM_ISOLATED,
 };
 
 struct node {
@@ -135,6 +137,7 @@ struct node {
 	struct td_instant resign_deadline; /* the resign flag is shown until then */
 	bool stopping;                     /* SHUTDOWN was asked for */
 	bool stopped;                      /* and NODE_DO_STOPPED given */
+	bool isolated;                     /* and waits for a first sign of life */
 	bool peer_resigned;                /* takeover needs no further wait */
 	bool claiming;
 	bool promoted;                    /* Active, fence opened, addresses there */

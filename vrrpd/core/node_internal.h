@@ -35,6 +35,9 @@ void members_stop_probes(struct node *n, struct node_actions *out);
 
 /* On how many more members we are unfit than the peer; negative: the peer is. */
 int members_unfit_balance(const struct node_config *cfg, const struct node *n);
+/* No member hears a frame, or an answer to its probes. */
+bool members_isolated(
+    const struct node_config *cfg, const struct node *n, struct td_instant now);
 void members_handed_over(const struct node_config *cfg, struct node *n);
 bool members_any_link(const struct node_config *cfg, const struct node *n);
 bool members_all_links(const struct node_config *cfg, const struct node *n);
@@ -63,7 +66,7 @@ void node_yield(const struct node_config *cfg, struct node *n, enum node_reason 
     struct td_instant now, struct node_actions *out);
 void node_resign(const struct node_config *cfg, struct node *n, enum node_reason reason,
     bool drain, struct td_instant now, struct node_actions *out);
-void node_lapse(const struct node_config *cfg, struct node *n, struct td_instant now,
-    struct node_actions *out);
+void node_lapse(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    struct td_instant now, struct node_actions *out);
 
 #endif

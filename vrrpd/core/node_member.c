@@ -126,6 +126,19 @@ is_quiet(
 	return mb->frame_at.ns > 0 && instant_diff_ns(now, mb->frame_at) > quiet_ns;
 }
 
+bool
+members_isolated(
+    const struct node_config *cfg, const struct node *n, struct td_instant now)
+{
+	for (unsigned m = 0; m < cfg->member_count; m++) {
+		const struct node_member *mb = &n->member[m];
+
+		if (mb->link_up && !(mb->unreached && is_quiet(cfg, mb, now)))
+			return false;
+	}
+	return cfg->member_count > 0;
+}
+
 static bool
 is_suspect(const struct node_config *cfg, const struct node *n, uint8_t member,
     struct td_instant now)
@@ -185,13 +198,17 @@ members_review(const struct node_config *cfg, struct node *n, struct td_instant 
     struct node_actions *out)
 {
 	bool tell = false, witness = node_witness_alive(cfg, n, now);
+	bool alone =
+	    (n->role == TD_ROLE_ACTIVE || n->isolated) && !node_peer_alive(cfg, n, now);
 
 	for (uint8_t m = 0; m < cfg->member_count; m++) {
 		struct node_member *mb = &n->member[m];
 		bool suspect = is_suspect(cfg, n, m, now);
-		/* Without a witness there is nobody to compare with. */
-		bool probe = mb->link_up && witness &&
-			     (suspect || (mb->peer_bits & WITNESS_MEMBER_SUSPECT) != 0);
+		/* Without a witness there is nobody to compare with, but a node may be
+		 * cut off as a whole. */
+		bool doubt = suspect || (mb->peer_bits & WITNESS_MEMBER_SUSPECT) != 0;
+		bool probe =
+		    mb->link_up && (witness ? doubt : alone && is_quiet(cfg, mb, now));
 
 		tell |= suspect != mb->suspect;
 		mb->suspect = suspect;

@@ -140,15 +140,15 @@ node_resign(const struct node_config *cfg, struct node *n, enum node_reason reas
 		node_do(out, NODE_DO_DEMOTE);
 }
 
-/* Our own lateness outlived the lease. Whether the peer took over is not known yet:
- * listen first, and let it go ahead if it is there. */
+/* Our own lateness outlived the lease, or we were cut off. Whether the peer took over
+ * is not known yet: listen first, and let it go ahead if it is there. */
 void
-node_lapse(const struct node_config *cfg, struct node *n, struct td_instant now,
-    struct node_actions *out)
+node_lapse(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    struct td_instant now, struct node_actions *out)
 {
 	int64_t wait_ns = node_active_down_interval_ns(cfg, n);
 
-	become_backup(cfg, n, NODE_BY_LEASE_LAPSED, false, now, out);
+	become_backup(cfg, n, reason, false, now, out);
 	n->resign_deadline = instant_add(now, wait_ns);
 	node_do_witness(cfg, n, now, out);
 	node_do(out, NODE_DO_DEMOTE);

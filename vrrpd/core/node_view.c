@@ -62,6 +62,8 @@ node_alarms(const struct node_config *cfg, const struct node *n, struct td_insta
 		alarms |= NODE_ALARM_WITNESS_SILENT;
 	if (witness && (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
 		alarms |= NODE_ALARM_ONE_WAY;
+	if (n->isolated)
+		alarms |= NODE_ALARM_ISOLATED;
 	for (uint8_t m = 0; m < cfg->member_count; m++) {
 		if (!n->member[m].link_up)
 			alarms |= NODE_ALARM_LINK_DOWN;
@@ -132,6 +134,7 @@ node_reason_name(enum node_reason reason)
 		[NODE_BY_HIGHER_PRIORITY] = "higher_priority",
 		[NODE_BY_NOT_HEARD] = "not_heard",
 		[NODE_BY_LEASE_LAPSED] = "lease_lapsed",
+		[NODE_BY_ISOLATED] = "isolated",
 		[NODE_BY_LINK_DOWN] = "link_down",
 		[NODE_BY_PARTIAL_CUT] = "partial_cut",
 		[NODE_BY_SWITCHOVER] = "switchover",
@@ -178,6 +181,8 @@ node_alarm_name(enum node_alarm alarm)
 		return "link_down";
 	case NODE_ALARM_ONE_WAY:
 		return "one_way";
+	case NODE_ALARM_ISOLATED:
+		return "isolated";
 	}
 	return "unknown";
 }
