@@ -14,11 +14,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/z85.h"
 
 #define CONTROL_GROUP "tandem"
+/* A room that stops is ended by its own alarm after five seconds (common/room.c). */
+#define LEFTOVERS_NS (7 * NS_PER_S)
 
 static int
 make_dir(const char *path, mode_t mode, uid_t uid, gid_t gid)
@@ -55,21 +59,49 @@ find_users(struct instance *in, bool users_root)
 	return 0;
 }
 
+/* Takes the lock file `name`, waiting at most `limit_ns`; -EBUSY then. */
 static int
-take_lock(struct instance *in)
+take_lock(const struct instance *in, const char *name, int64_t limit_ns, int *ret_fd)
 {
+	const struct timespec pause = { .tv_nsec = 10 * NS_PER_MS };
+	struct td_instant deadline = instant_add(clock_now(), limit_ns);
 	char path[160];
-	int error;
+	int fd;
 
-	snprintf(path, sizeof(path), "%s/lock", in->run_dir);
-	in->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (in->lock_fd < 0)
+	snprintf(path, sizeof(path), "%s/%s", in->run_dir, name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
 		return -errno;
-	if (flock(in->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	error = errno == EWOULDBLOCK ? -EBUSY : -errno;
-	close(in->lock_fd);
-	in->lock_fd = -1;
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int error = errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+		if (error != -EBUSY || instant_reached(clock_now(), deadline)) {
+			close(fd);
+			return error;
+		}
+		nanosleep(&pause, NULL);
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int
+take_locks(struct instance *in)
+{
+	int error = take_lock(in, "lock", 0, &in->lock_fd);
+
+	if (error == -EBUSY)
+		log_err("start", "instance=%s runs already", in->name);
+	if (error < 0)
+		return error;
+	error = take_lock(in, "life", 0, &in->life_fd);
+	if (error != -EBUSY)
+		return error;
+	log_notice("start", "waiting for processes of an earlier life");
+	error = take_lock(in, "life", LEFTOVERS_NS, &in->life_fd);
+	if (error == -EBUSY)
+		log_err(
+		    "start", "processes of an earlier life do not leave: kill them");
 	return error;
 }
 
@@ -112,7 +144,7 @@ instance_open(struct instance *in, const char *name, bool users_root)
 {
 	int error;
 
-	*in = (struct instance){ .name = name, .lock_fd = -1 };
+	*in = (struct instance){ .name = name, .lock_fd = -1, .life_fd = -1 };
 	for (int room = 0; room < TD_ROOM_COUNT; room++)
 		in->room_dir[room] = -1;
 	snprintf(in->run_dir, sizeof(in->run_dir), "%s/%s", TANDEM_RUNDIR, name);
@@ -128,9 +160,7 @@ instance_open(struct instance *in, const char *name, bool users_root)
 		    strerror(-error));
 		return error;
 	}
-	error = take_lock(in);
-	if (error == -EBUSY)
-		log_err("start", "instance=%s runs already", name);
+	error = take_locks(in);
 	if (error < 0)
 		return error;
 	write_pid(in);
@@ -154,6 +184,8 @@ instance_close(struct instance *in)
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/pid", in->run_dir);
 	unlink(path);
+	if (in->life_fd >= 0)
+		close(in->life_fd);
 	close(in->lock_fd);
 }
 

@@ -2,7 +2,7 @@
  * instance.h - the places of one instance on this host: directories, lock, key,
  * generation.
  *
- *   /run/tandem/NAME/            lock, pid, control.sock
+ *   /run/tandem/NAME/            lock, life, pid, control.sock
  *   /var/lib/tandem/NAME/        secret.key (root, 0600), generation
  *   /var/lib/tandem/NAME/ROOM/   what that room keeps, its own uid, 0700
  *
@@ -19,13 +19,15 @@ struct instance {
 	const char *name; /* borrowed */
 	char run_dir[64], state_dir[64];
 	int lock_fd;
+	int life_fd; /* locked; every room holds it too: who finds it free is alone */
 	uid_t uid[TD_ROOM_COUNT];
 	gid_t gid[TD_ROOM_COUNT];
 	gid_t control_gid;
 	int room_dir[TD_ROOM_COUNT]; /* O_PATH; -1 for rooms that keep nothing */
 };
 
-/* -EBUSY: the same instance runs already. */
+/* -EBUSY: the same instance runs already. Waits a few seconds for the processes of an
+ * earlier life whose supervisor was killed: they resign and leave. */
 int instance_open(struct instance *in, const char *name, bool users_root);
 void instance_close(struct instance *in);
 

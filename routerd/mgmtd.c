@@ -94,38 +94,9 @@ mgmtd_own_samples(struct mgmtd *m, struct sample_set *set)
 	put(set, "tandem_protected", m->sync.connected && m->sync.peer_has_state);
 	samples_put(set, TD_ROOM_MGMTD, TD_INFO, "tandem_pair_sync_info", 1, "reason",
 	    m->sync.reason, NULL);
-	for (unsigned i = 0; i < m->transition_count; i++)
-		samples_put(set, TD_ROOM_MGMTD, TD_COUNTER, "tandem_transitions_total",
-		    (double)m->transition[i].count, "to",
-		    td_role_name(m->transition[i].role), "reason",
-		    m->transition[i].reason, NULL);
 	put(set, "tandem_control_clients", m->client_count);
 	samples_put(set, TD_ROOM_MGMTD, TD_COUNTER, "tandem_control_rejected_total",
 	    (double)m->control_rejected, NULL);
-}
-
-/* The reasons are vrrpd's own few words; should there ever be more, the rest is one
- * row. */
-static void
-count_transition(struct mgmtd *m, const struct td_msg_role *role)
-{
-	const char *reason =
-	    m->transition_count < TRANSITIONS_MAX - 1 ? role->reason : "other";
-	unsigned i = 0;
-
-	while (i < m->transition_count &&
-	       (m->transition[i].role != role->role ||
-		   strcmp(m->transition[i].reason, reason) != 0))
-		i++;
-	if (i == TRANSITIONS_MAX)
-		return;
-	if (i == m->transition_count) {
-		m->transition[i] = (struct transition_count){ .role = role->role };
-		snprintf(m->transition[i].reason, sizeof(m->transition[i].reason), "%s",
-		    reason);
-		m->transition_count++;
-	}
-	m->transition[i].count++;
 }
 
 static int
@@ -161,8 +132,6 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 
 	switch (msg->kind) {
 	case TD_MSG_ROLE:
-		if (msg->role.role != m->role.role)
-			count_transition(m, &msg->role);
 		m->role = msg->role;
 		break;
 	case TD_MSG_SYNC_STATE:

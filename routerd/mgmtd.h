@@ -22,14 +22,6 @@ struct client;
 struct collection;
 struct http;
 
-#define TRANSITIONS_MAX 32
-
-struct transition_count {
-	enum td_role role;
-	char reason[TD_REASON_MAX];
-	uint64_t count;
-};
-
 /* What the peer's mgmtd last said about its configuration. */
 struct peer_config {
 	bool known;
@@ -61,8 +53,6 @@ struct mgmtd {
 	uint64_t next_id;
 	struct td_msg_role role;
 	struct td_msg_sync_state sync;
-	struct transition_count transition[TRANSITIONS_MAX];
-	unsigned transition_count;
 	struct peer_config peer;
 	struct applying applying;
 	struct serving serving;

@@ -182,6 +182,7 @@ parse_job_start(struct loop *loop, int text_fd, const char *file, const char *no
 		.confined = true,
 		.stdin_fd = text_fd,
 		.control_fd = -1,
+		.life_fd = -1,
 	};
 	struct parse_job *job = calloc(1, sizeof(*job));
 	int pipes[2], error;
@@ -334,7 +335,7 @@ parse_child_main(const char *file, const char *node)
 	len = text != NULL ? read_text(text) : -ENOMEM;
 	if (len < 0) {
 		snprintf(message, sizeof(message), "%s: %s", file,
-		    len == -EFBIG ? "larger than 1 MiB" : strerror((int)-len));
+		    len == -EFBIG ? "larger than 16 MiB" : strerror((int)-len));
 		free(text);
 		return answer_refused(message);
 	}

@@ -14,10 +14,10 @@
 #include <tandem/config.h>
 #include "common/loop.h"
 
-#define PARSE_TEXT_MAX (1U << 20) /* bytes of YAML */
-#define PARSE_PACKED_MAX (4U << 20)
+#define PARSE_TEXT_MAX (16U << 20) /* bytes of YAML */
+#define PARSE_PACKED_MAX (16U << 20)
 #define PARSE_ERROR_MAX 1024
-#define PARSE_LIMIT_NS (5 * NS_PER_S)
+#define PARSE_LIMIT_NS (20 * NS_PER_S)
 
 /* Child to parent, same program: copied as memory. */
 struct parse_head {

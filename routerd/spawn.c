@@ -102,7 +102,8 @@ drop_privileges(const struct spawn_spec *spec, bool lock_memory)
 		child_fail("no_new_privs");
 }
 
-/* 0, 1, 2 and the control socket at 3; the sources may be any of these numbers. */
+/* 0, 1, 2, the control socket at 3 and the life at 4; the sources may be any of these
+ * numbers. */
 static void
 arrange_descriptors(const struct spawn_spec *spec)
 {
@@ -112,11 +113,14 @@ arrange_descriptors(const struct spawn_spec *spec)
 	    F_DUPFD_CLOEXEC, 10);
 	int control =
 	    spec->control_fd >= 0 ? fcntl(spec->control_fd, F_DUPFD_CLOEXEC, 10) : -1;
+	int life = spec->life_fd >= 0 ? fcntl(spec->life_fd, F_DUPFD_CLOEXEC, 10) : -1;
 
+	close_range(3, 9, 0);
 	if (in < 0 || out < 0 || dup2(in, STDIN_FILENO) < 0 ||
-	    dup2(out, STDOUT_FILENO) < 0 || (control >= 0 && dup2(control, 3) < 0))
+	    dup2(out, STDOUT_FILENO) < 0 || (control >= 0 && dup2(control, 3) < 0) ||
+	    (life >= 0 && dup2(life, 4) < 0))
 		child_fail("descriptors");
-	close_range(control >= 0 ? 4 : 3, ~0U, 0);
+	close_range(5, ~0U, 0);
 }
 
 static _Noreturn void
@@ -147,7 +151,7 @@ child_main(const struct spawn_spec *spec)
 	if (spec->realtime)
 		lock_memory = set_realtime();
 	if (spec->confined) {
-		set_limit(RLIMIT_CPU, 10);
+		set_limit(RLIMIT_CPU, 20);
 		set_limit(RLIMIT_FSIZE, 0);
 		set_limit(RLIMIT_NOFILE, 32);
 		set_limit(RLIMIT_CORE, 0);

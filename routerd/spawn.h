@@ -28,6 +28,7 @@ struct spawn_spec {
 	int stdin_fd;   /* -1 = /dev/null */
 	int stdout_fd;  /* -1 = stderr */
 	int control_fd; /* becomes 3; -1 = none */
+	int life_fd;    /* becomes 4, held for the child's whole life; -1 = none */
 };
 
 #define SPAWN_RT_PRIORITY 40

@@ -327,6 +327,7 @@ start_room(struct child *child)
 		return;
 	}
 	spec.control_fd = pair[1];
+	spec.life_fd = sv->instance.life_fd;
 	pid = spawn(&spec);
 	close(pair[1]);
 	if (pid < 0) {
@@ -448,9 +449,14 @@ static void
 child_reaped(struct child *child, int wait_status)
 {
 	struct supervisor *sv = child->sv;
-	bool asked = child->watch.state == WATCH_STOPPING;
+	bool asked;
 	int64_t uptime = instant_diff_ns(loop_now(sv->loop), child->watch.started);
 
+	/* A SIGTERM may have reached the whole group: who leaves early is not called
+	 * back. */
+	if (sv->stopping)
+		child_event(child, WATCH_EV_STOP);
+	asked = child->watch.state == WATCH_STOPPING;
 	if (child->room == TD_ROOM_VRRPD && child->watch.state != WATCH_KILLED &&
 	    (!asked || wait_status != 0))
 		vrrpd_gone(sv);

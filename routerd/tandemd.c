@@ -208,7 +208,7 @@ run(const struct options *options)
 	sv->control_listen = sv->http_listen = -1;
 	sv->last_words.fd = -1;
 	sv->notify.fd = -1;
-	sv->instance.lock_fd = -1;
+	sv->instance.lock_fd = sv->instance.life_fd = -1;
 	fence_fds_init(&sv->fence);
 	l4_fds_init(&sv->balancer);
 	reconfigure_init(sv);

@@ -270,12 +270,18 @@ def test_a_hung_process_does_not_hang_a_scrape(instance):
 
 def test_orphans_leave(instance):
     before = instance.pids()
+    os.kill(before["vrrpd"], signal.SIGSTOP)
     instance.process.kill()
     instance.process.wait()
-    wait_for(lambda: not any(alive(p) for p in before.values()), "all children left", 3)
-    # and a new supervisor takes the place
+    # a new supervisor waits for the last of them, and takes the place
     instance.notify.close()
-    instance.start()
+    instance.start(ready=False)
+    wait_for(lambda: instance.count("waiting for processes of an earlier life"), "it waits")
+    wait_for(lambda: not any(alive(p) for r, p in before.items() if r != "vrrpd"), "left", 3)
+    assert instance.count("room=vrrpd pid=.* started") == 1
+    os.kill(before["vrrpd"], signal.SIGCONT)
+    instance.wait_notified("READY=1")
+    assert not any(alive(p) for p in before.values())
 
 
 def test_stop_is_in_order_and_leaves_nothing(instance):
