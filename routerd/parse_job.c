@@ -88,10 +88,7 @@ head_valid(const struct parse_head *h, size_t following)
 	return h->magic == MAGIC && h->packed_len == following && h->self < TD_NODES &&
 	       terminated(h->node, sizeof(h->node)) &&
 	       terminated(h->cluster, sizeof(h->cluster)) &&
-	       terminated(h->error, sizeof(h->error)) &&
-	       (h->packed_len == 0 ||
-		   (h->advertisement_interval_ns >= 10 * NS_PER_MS &&
-		       h->advertisement_interval_ns <= 41 * NS_PER_S));
+	       terminated(h->error, sizeof(h->error));
 }
 
 static bool
@@ -302,7 +299,6 @@ answer_config(const struct td_config *config)
 	struct parse_head head = {
 		.magic = MAGIC,
 		.self = config->self,
-		.advertisement_interval_ns = config->vrrp.advertisement_interval_ns,
 		.management = config->nodes[config->self].management,
 	};
 	size_t packed_len = 0;

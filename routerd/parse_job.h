@@ -24,7 +24,6 @@ struct parse_head {
 	uint32_t magic;
 	uint32_t packed_len; /* bytes that follow; 0 = refused, `error` tells why */
 	uint32_t self;
-	int64_t advertisement_interval_ns;
 	struct td_endpoint management;
 	uint8_t
 	    digest[TD_DIGEST_BYTES]; /* of the configuration, as the rooms compute it */

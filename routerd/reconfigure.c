@@ -162,7 +162,6 @@ adopt(struct supervisor *sv, struct stored_config *target)
 	sv->current = *target;
 	*target = no_config;
 	config_move(&sv->previous, &old);
-	supervisor_set_limits(sv);
 	error = instance_generation_save(
 	    &sv->instance, sv->current.generation, sv->current.head.digest);
 	if (error < 0)

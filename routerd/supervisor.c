@@ -13,6 +13,11 @@
 #include "common/log.h"
 #include "routerd/spawn.h"
 
+/*
+ * A room whose loop is silent for this long is hung. Also vrrpd: its fence closes by
+ * itself long before, and a shorter limit killed healthy ones, because machines stall
+ * for some hundred milliseconds now and then.
+ */
 #define HANG_LIMIT_NS NS_PER_S
 
 static const struct room_spec {
@@ -501,17 +506,6 @@ supervisor_reap(struct supervisor *sv)
 }
 
 void
-supervisor_set_limits(struct supervisor *sv)
-{
-	for (int room = TD_ROOM_VRRPD; room < TD_ROOM_COUNT; room++)
-		sv->child[room].rules = watch_rules_for(
-		    room == TD_ROOM_VRRPD
-			? watch_vrrpd_limit_ns(
-			      sv->current.head.advertisement_interval_ns)
-			: HANG_LIMIT_NS);
-}
-
-void
 supervisor_init_children(struct supervisor *sv)
 {
 	for (int room = TD_ROOM_VRRPD; room < TD_ROOM_COUNT; room++) {
@@ -533,7 +527,6 @@ void
 supervisor_start(struct supervisor *sv)
 {
 	sv->started = true;
-	supervisor_set_limits(sv);
 	for (int room = TD_ROOM_VRRPD; room < TD_ROOM_COUNT; room++)
 		child_event(&sv->child[room], WATCH_EV_START);
 }

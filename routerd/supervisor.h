@@ -103,7 +103,6 @@ void supervisor_send_fd(
     struct supervisor *sv, enum td_room room, const char *name, int fd);
 void supervisor_reply(
     struct supervisor *sv, uint64_t id, int32_t status, const char *text);
-void supervisor_set_limits(struct supervisor *sv);
 
 /* reconfigure.c */
 void reconfigure_init(struct supervisor *sv);

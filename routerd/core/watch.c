@@ -22,16 +22,6 @@ watch_rules_for(int64_t limit_ns)
 	};
 }
 
-int64_t
-watch_vrrpd_limit_ns(int64_t advertisement_interval_ns)
-{
-	int64_t limit = 2 * advertisement_interval_ns;
-
-	if (limit < 200 * NS_PER_MS)
-		return 200 * NS_PER_MS;
-	return limit < NS_PER_S ? limit : NS_PER_S;
-}
-
 static uint32_t
 missed_limit(const struct watch_rules *rules, const struct watch *w)
 {

@@ -73,14 +73,6 @@ enum watch_action {
 /* The rules for a room whose hang must be noticed within `limit_ns`. */
 struct watch_rules watch_rules_for(int64_t limit_ns);
 
-/*
- * How long vrrpd may be silent. Twice the advertisement interval: the fence lease
- * (three intervals) is then still open for one, in which the last words reach the peer
- * sooner than its own timer would. Never under 200 ms, because machines stall for up to
- * 180 ms and a stall is not a hang; never over the second that every room gets.
- */
-int64_t watch_vrrpd_limit_ns(int64_t advertisement_interval_ns);
-
 /* Applies one event; returns the one thing to do now. */
 enum watch_action watch_step(const struct watch_rules *rules, struct watch *w,
     enum watch_event event, struct td_instant now);

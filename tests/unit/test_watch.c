@@ -189,16 +189,6 @@ test_a_stop_that_hangs_is_killed_once(void **state)
 	assert_int_equal(w.hangs, 0);
 }
 
-static void
-test_vrrpd_limit_follows_the_interval_between_200_ms_and_a_second(void **state)
-{
-	(void)state;
-	assert_int_equal(watch_vrrpd_limit_ns(10 * MS), 200 * MS);
-	assert_int_equal(watch_vrrpd_limit_ns(100 * MS), 200 * MS);
-	assert_int_equal(watch_vrrpd_limit_ns(250 * MS), 500 * MS);
-	assert_int_equal(watch_vrrpd_limit_ns(40 * NS_PER_S), NS_PER_S);
-}
-
 int
 main(void)
 {
@@ -206,8 +196,6 @@ main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_backoff_ends_at_its_maximum),
 		cmocka_unit_test(test_a_stop_that_hangs_is_killed_once),
-		cmocka_unit_test(
-		    test_vrrpd_limit_follows_the_interval_between_200_ms_and_a_second),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
