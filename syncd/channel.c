@@ -17,7 +17,10 @@
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
 #endif
 
-#define MESSAGES_PER_WAKE 256
+/* What one wake-up hands over. Applying a batch is work: beyond this the loop comes
+ * round first, so that reports go out and the supervisor is answered. */
+#define MESSAGES_PER_WAKE 64
+#define BYTES_PER_WAKE 65536
 #define QUEUE_MESSAGES 8192 /* the session's window is the real limit */
 #define RECONNECT_MS 100
 #define HANDSHAKE_MS 2000
@@ -39,8 +42,11 @@ struct channel {
 	struct loop_fd lf[S_COUNT];
 	struct loop_timer again; /* the rest of a long queue; binding */
 	struct loop_timer retry; /* connecting after a refusal */
+	struct td_instant wake;  /* of what is left of its share: */
+	unsigned messages_left;
+	uint64_t bytes_end;
 	char own_end[96], peer_end[176];
-	bool bound, up, lost, processing;
+	bool bound, up, lost, processing, more;
 	unsigned key,
 	    key_failures; /* which of peer_keys is tried, and how often in vain */
 	struct {
@@ -322,11 +328,13 @@ drain(struct channel *ch)
 		count++;
 	while (receive_monitor_read(ch))
 		count++;
-	for (unsigned i = 0; i < MESSAGES_PER_WAKE && receive_read(ch); i++) {
+	while (ch->messages_left > 0 && ch->count.bytes_received < ch->bytes_end &&
+	       receive_read(ch)) {
 		count++;
-		if (i + 1 == MESSAGES_PER_WAKE)
-			loop_timer_set(&ch->again, loop_now(ch->loop));
+		ch->messages_left--;
 	}
+	if (ch->messages_left == 0 || ch->count.bytes_received >= ch->bytes_end)
+		ch->more = true;
 	if (ch->lost) {
 		ch->lost = false;
 		channel_reconnect(ch);
@@ -337,16 +345,27 @@ drain(struct channel *ch)
 static void
 process(struct channel *ch, bool idle_first)
 {
+	struct td_instant now = loop_now(ch->loop);
+	bool any = false;
+
 	if (ch->processing)
 		return;
+	if (now.ns != ch->wake.ns) {
+		ch->wake = now;
+		ch->messages_left = MESSAGES_PER_WAKE;
+		ch->bytes_end = ch->count.bytes_received + BYTES_PER_WAKE;
+	}
 	ch->processing = true;
-	/* What on_idle sends may swallow the edge of the next arrival, so look again.
-	 */
+	ch->more = false;
+	/* What on_idle sends may swallow the next arrival's edge, so look again. */
 	for (unsigned i = 0; i < 4; i++) {
-		if (!drain(ch) && (i > 0 || !idle_first))
+		any = drain(ch);
+		if (!any && (i > 0 || !idle_first))
 			break;
 		ch->cfg.on_idle(ch->cfg.context);
 	}
+	if (any || ch->more)
+		loop_timer_set(&ch->again, instant_add(now, 1)); /* next wake-up */
 	ch->processing = false;
 }
 

@@ -56,13 +56,18 @@ state_update(struct syncd *sd)
 void
 syncd_work(struct syncd *sd)
 {
-	struct td_instant now = loop_now(sd->loop);
+	struct td_instant now = loop_now(sd->loop), deadline;
 
 	sync_session_tick(&sd->session, now);
 	peer_after_tick(sd);
 	state_update(sd);
 	takeover_state(sd, sd->told.have_state);
-	loop_timer_set(&sd->session_timer, sync_session_deadline(&sd->session, now));
+	/* Work that could go on at once goes on in the next wake-up: the loop must come
+	 * round, or the supervisor takes us for hung. */
+	deadline = sync_session_deadline(&sd->session, now);
+	if (instant_reached(now, deadline))
+		deadline = instant_add(now, 1);
+	loop_timer_set(&sd->session_timer, deadline);
 }
 
 void

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <tandem/assert.h>
 
+/* A slice of a pass: looking is cheap, the kernel is not. */
 #define WALK_ENTRIES_PER_TICK 8192
+#define WALK_OPERATIONS_PER_TICK 512
 #define RETRY_INTERVAL_NS NS_PER_S
 #define RESYNC_INTERVAL_NS (60 * NS_PER_S)
 #define ERRNO_EXIST (-17) /* -EEXIST of the kernel ABI */
@@ -44,6 +46,7 @@ kernel_put(struct sync_session *s, uint32_t index, bool present, struct td_insta
 	const struct shadow_entry *e = shadow_at(s->shadow, index);
 
 	s->kernel_pending = true;
+	s->kernel_operations++;
 	s->sink.kernel_upsert(s->sink.context, index, &e->flow,
 	    sync_remaining_s(e, now) + s->cfg.lease_s, present);
 }
@@ -52,6 +55,7 @@ static void
 kernel_drop(struct sync_session *s, const struct flow_key *key)
 {
 	s->kernel_pending = true;
+	s->kernel_operations++;
 	s->sink.kernel_delete(s->sink.context, key);
 }
 
@@ -515,11 +519,13 @@ static void
 walk_on(struct sync_session *s, struct sync_walk *walk, walk_visit *visit,
     struct td_instant now)
 {
+	uint64_t operations_end = s->kernel_operations + WALK_OPERATIONS_PER_TICK;
 	uint32_t left = WALK_ENTRIES_PER_TICK;
 
 	if (!walk->running)
 		return;
-	while (left > 0 && walk->next < s->shadow->high) {
+	while (left > 0 && s->kernel_operations < operations_end &&
+	       walk->next < s->shadow->high) {
 		if (shadow_used(s->shadow, walk->next))
 			visit(s, walk->next, now);
 		walk->next++;

@@ -186,6 +186,7 @@ struct sync_session {
 	struct sync_walk sweep, audit, retry;
 	struct td_instant retry_at;
 	bool kernel_pending; /* something is queued and not flushed */
+	uint64_t kernel_operations;
 };
 
 /* False without memory. The session starts DOWN and not ready. */
