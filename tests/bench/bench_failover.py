@@ -34,7 +34,9 @@ def measure(stack, fault, sessions):
     kept = sum(s["alive"] for s in result["sessions"])
     return {"ms": result["blackout_ms"], "stall_ms": result["stall_ms"], "kept": kept,
             "total": total, "connect_ms": result["blackouts"]["new connections"]["ms"],
-            "doubles": len(result["double_answers"])}
+            "doubles": len(result["double_answers"]),
+            "unended": any(b["to"] and b["to"] > result["recovered_at"]
+                           for b in result["blackouts"].values())}
 
 
 def cell(runs):
@@ -43,8 +45,9 @@ def cell(runs):
     median = statistics.median(r["ms"] for r in runs)
     worst = max(r["ms"] for r in runs)
     kept, total = sum(r["kept"] for r in runs), sum(r["total"] for r in runs)
-    stalled = " *" if any(r["stall_ms"] > 0 for r in runs) else ""
-    return f"{median:>8.0f} /{worst:>6.0f}{stalled:<2} {kept:>7}/{total:<7}"
+    marks = "!" if any(r["unended"] for r in runs) else ""
+    marks += "*" if any(r["stall_ms"] > 0 for r in runs) else ""
+    return f"{median:>8.0f} /{worst:>6.0f} {marks:<2} {kept:>7}/{total:<7}"
 
 
 def main():
@@ -66,8 +69,8 @@ def main():
                 measured = measure(stack, faults.get(name), 10 if args.quick else 50)
                 if measured:
                     runs[name, stack].append(measured)
-    print(f"blackout in ms, median / worst of {rounds}; sessions kept / opened; "
-          "* = this machine stood still during it")
+    print(f"blackout in ms, median / worst of {rounds}; sessions kept / opened; * = this "
+          "machine stood still during it;\n! = it lasted until the fault was undone")
     print(f"{'fault':<16}" + "".join(f"{stack:>34}" for stack in stacks))
     for name in names:
         print(f"{name:<16}" + "".join(f"{cell(runs[name, stack]):>34}" for stack in stacks))
