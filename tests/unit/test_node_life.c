@@ -204,14 +204,14 @@ test_switchover_closes_the_fence_before_it_resigns(void **context)
 	step(&config, &n, (struct node_event){ .kind = NODE_EV_SWITCHOVER }, 1);
 	out = step(&config, &n, barrier, 2);
 	assert_true(same_actions(&out,
-	    (enum node_action_kind[]){ REPLY, FENCE, PREPARE, ADVERTS, WITNESS, ROLE },
+	    (enum node_action_kind[]){ REPLY, FENCE, ADVERTS, WITNESS, ROLE, PREPARE },
 	    6));
 	assert_int_equal(out.list[0].refusal, NODE_REFUSED_NOT);
 	assert_int_equal(out.list[1].answer.ns, 0);
 	assert_int_equal(out.list[1].forward.ns, NOW + 2 + NODE_DRAIN_NS);
-	assert_int_equal(out.list[3].priority, 0);
-	assert_true((out.list[4].witness.flags & WITNESS_RESIGN) != 0);
-	assert_int_equal(out.list[4].witness.role, TD_ROLE_BACKUP);
+	assert_int_equal(out.list[2].priority, 0);
+	assert_true((out.list[3].witness.flags & WITNESS_RESIGN) != 0);
+	assert_int_equal(out.list[3].witness.role, TD_ROLE_BACKUP);
 	/* The addresses stay for the drain, then go. */
 	n.tick_deadline = at(2 * NODE_DRAIN_NS);
 	n.down_deadline = at(3 * NODE_DRAIN_NS);

@@ -234,21 +234,21 @@ on_advert(const struct node_config *cfg, struct node *n, const struct node_event
 }
 
 static void
-learn_term(struct node *n, uint64_t term, struct node_actions *out)
+learn_term(struct node *n, uint64_t term)
 {
 	if (term <= n->term)
 		return;
 	n->term = term;
-	node_do_term(out, NODE_DO_PREPARE_TERM, term + 1);
+	n->prepare_term = true;
 }
 
 static void
 backup_witness(const struct node_config *cfg, struct node *n,
-    const struct witness_payload *w, struct td_instant now, struct node_actions *out)
+    const struct witness_payload *w, struct td_instant now)
 {
 	bool current = w->term >= n->term;
 
-	learn_term(n, w->term, out);
+	learn_term(n, w->term);
 	if (w->role == TD_ROLE_ACTIVE) {
 		peer_is_active(cfg, n, w->priority, now);
 		return;
@@ -287,7 +287,7 @@ active_witness(const struct node_config *cfg, struct node *n,
 	peer_is_active(cfg, n, w->priority, now);
 	if (w->term > n->term) {
 		node_yield(cfg, n, NODE_BY_HIGHER_TERM, now, out);
-		learn_term(n, w->term, out);
+		learn_term(n, w->term);
 	} else if (w->term == n->term && rival_wins_by_priority(cfg, n, w->priority)) {
 		node_yield(cfg, n, NODE_BY_HIGHER_PRIORITY, now, out);
 	} else {
@@ -313,7 +313,7 @@ on_witness(const struct node_config *cfg, struct node *n,
 	if (n->role == TD_ROLE_ACTIVE)
 		active_witness(cfg, n, w, now, out);
 	else
-		backup_witness(cfg, n, w, now, out);
+		backup_witness(cfg, n, w, now);
 }
 
 /* Time in which we did not look is no time in which the peer was silent. */
@@ -480,7 +480,7 @@ on_startup(const struct node_config *cfg, struct node *n, struct td_instant now,
 	n->listen_deadline = instant_add(now, NODE_STARTUP_HOLD_NS);
 	n->tick_deadline = instant_add(now, cfg->interval_ns);
 	node_do_fence(out, (struct td_instant){ 0 }, (struct td_instant){ 0 });
-	node_do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
+	n->prepare_term = true;
 	node_do_witness(cfg, n, now, out);
 }
 
@@ -635,6 +635,12 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 		n->alarms = node_alarms(cfg, n, now);
 	}
 	publish(cfg, n, now, out);
+	/* It is written to a disk, which may take its time: the peer, the addresses and
+	 * the other rooms must not wait for it. */
+	if (n->prepare_term) {
+		n->prepare_term = false;
+		node_do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
+	}
 	if (n->stopping && n->role == TD_ROLE_INITIALIZE && !n->stopped &&
 	    !instant_is_set(n->withdraw_deadline)) {
 		n->stopped = true;

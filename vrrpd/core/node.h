@@ -140,6 +140,7 @@ struct node {
 	bool isolated;                     /* and waits for a first sign of life */
 	bool peer_resigned;                /* takeover needs no further wait */
 	bool claiming;
+	bool prepare_term;                /* the term to come is not on disk yet */
 	bool promoted;                    /* Active, fence opened, addresses there */
 	bool renew;                       /* the next SENT belongs to a tick */
 	enum node_reason handover_reason; /* what the barrier is for */

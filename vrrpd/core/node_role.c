@@ -68,6 +68,7 @@ node_become_active(const struct node_config *cfg, struct node *n,
 	n->role = TD_ROLE_ACTIVE;
 	n->reason = reason;
 	n->term++;
+	n->prepare_term = false;
 	/* Above what was advertised before, so that a woken or rebooted node of higher
 	 * priority does not pull the traffic back before it holds the state. */
 	n->priority = cfg->priority;
@@ -109,7 +110,7 @@ become_backup(const struct node_config *cfg, struct node *n, enum node_reason re
 	node_handover_cancel(n, out, NODE_REFUSED_NOT_ACTIVE);
 	node_do_fence(out, (struct td_instant){ 0 },
 	    drain ? n->withdraw_deadline : (struct td_instant){ 0 });
-	node_do_term(out, NODE_DO_PREPARE_TERM, n->term + 1);
+	n->prepare_term = true;
 }
 
 /* The peer serves already: no word of ours may stand against it. */
