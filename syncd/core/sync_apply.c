@@ -454,8 +454,11 @@ void
 sync_session_audit_begin(struct sync_session *s)
 {
 	s->audit.running = false;
+	/* One that was aborted did not see everything: it does not count as the first
+	 * of the two which an entry must be missing from. */
+	if (!s->audit_running)
+		s->audit_now++;
 	s->audit_running = true;
-	s->audit_now++;
 	s->full = false; /* said again if there is still no room */
 }
 

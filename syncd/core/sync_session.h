@@ -162,6 +162,7 @@ struct sync_session {
 		bool running;
 		uint32_t next, end;
 		uint64_t sent, total;
+		uint64_t end_seq; /* the batch that ended the last one */
 	} snapshot;
 	struct {
 		bool pending, drained;

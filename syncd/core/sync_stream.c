@@ -152,6 +152,7 @@ send_batch(struct sync_session *s, struct td_instant now)
 		if (s->snapshot.next == s->snapshot.end && s->catchup_left == 0) {
 			snapshot_end = true;
 			s->snapshot.running = false;
+			s->snapshot.end_seq = s->next_seq;
 			s->count.snapshots_sent++;
 		}
 	}
@@ -283,6 +284,10 @@ can_replay(const struct sync_session *s)
 {
 	uint64_t have = s->peer.applied.seq;
 
+	/* Replayed batches say nothing of the end of a snapshot: its sweep would never
+	 * come, and with it the deletions that were given up for it. */
+	if (have < s->snapshot.end_seq)
+		return false;
 	if (s->snapshot_needed || !s->peer.applied_whole ||
 	    s->peer.applied.epoch != s->epoch || have >= s->next_seq)
 		return false;

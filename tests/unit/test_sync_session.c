@@ -644,6 +644,27 @@ a_peer_that_stopped_before_what_is_kept_gets_a_snapshot(void **state)
 }
 
 static void
+the_end_of_a_snapshot_that_was_lost_is_not_replayed(void **state)
+{
+	struct bench *b = *state;
+
+	local(b, SYNC_LOCAL_CHANGED, 1);
+	tick(b, 10 * NS_PER_MS);
+	peer_report(b, (struct sync_position){ 7, 2 }, TD_ROLE_BACKUP, 0);
+	assert_true(sync_session_resync(&b->s, b->now));
+	forget(b);
+	tick(b, 10 * NS_PER_MS);
+	assert_string_equal("batch/3(+1)ec", sent(b));
+	/* Neither START nor the batch has arrived. */
+	sync_session_transport(&b->s, false, b->now);
+	forget(b);
+	sync_session_transport(&b->s, true, b->now);
+	peer_hello(b, 901, b->s.own_link, (struct sync_position){ 7, 2 });
+	tick(b, 10 * NS_PER_MS);
+	assert_string_equal("hello start/4s report batch/4(+1)ec", sent(b));
+}
+
+static void
 changes_the_peer_has_not_judged_ask_for_its_snapshot(void **state)
 {
 	struct bench *b = *state;
@@ -891,6 +912,22 @@ after_a_takeover_an_end_is_an_end(void **state)
 }
 
 static void
+an_audit_that_was_aborted_is_none_of_the_two(void **state)
+{
+	struct bench *b = *state;
+
+	local(b, SYNC_LOCAL_CHANGED, 1);
+	tick(b, 10 * NS_PER_MS);
+	for (unsigned aborted = 0; aborted < 3; aborted++)
+		sync_session_audit_begin(&b->s);
+	sync_session_audit_end(&b->s);
+	tick(b, 10 * NS_PER_MS);
+	assert_int_equal(1, b->s.count.audits);
+	assert_int_equal(0, b->s.count.audit_lost);
+	assert_int_equal(1, shadow_flows(&b->shadow));
+}
+
+static void
 a_flow_that_two_audits_miss_has_ended(void **state)
 {
 	struct bench *b = *state;
@@ -976,6 +1013,7 @@ main(void)
 		IN_SYNC(a_new_link_goes_on_where_the_peer_stopped),
 		IN_SYNC(a_peer_that_lost_its_state_gets_a_snapshot),
 		IN_SYNC(a_peer_that_stopped_before_what_is_kept_gets_a_snapshot),
+		IN_SYNC(the_end_of_a_snapshot_that_was_lost_is_not_replayed),
 		IN_SYNC(changes_the_peer_has_not_judged_ask_for_its_snapshot),
 		IN_SYNC(full_without_a_peer_gives_up_deletions_and_then_counts),
 		IN_SYNC(a_batch_reaches_the_kernel_and_then_is_acknowledged),
@@ -990,6 +1028,7 @@ main(void)
 		    a_replica_that_the_kernel_dropped_is_put_back_until_its_lease_is_over),
 		IN_SYNC(without_a_link_no_replica_is_given_up),
 		IN_SYNC(after_a_takeover_an_end_is_an_end),
+		IN_SYNC(an_audit_that_was_aborted_is_none_of_the_two),
 		IN_SYNC(a_flow_that_two_audits_miss_has_ended),
 		IN_SYNC(
 		    packets_that_the_kernel_does_not_announce_prolong_a_flow_at_the_peer),
