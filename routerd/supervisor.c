@@ -358,17 +358,24 @@ start_room(struct child *child)
 	send_control(child, &ping);
 }
 
+static void
+close_fence(struct supervisor *sv)
+{
+	int error = sv->fence_loaded ? fence_revoke(sv->fence.fd[FENCE_FD_LEASE]) : 0;
+
+	if (error < 0)
+		log_err(
+		    "watch", "fence lease could not be revoked: %s", strerror(-error));
+}
+
 /* What cannot wait when vrrpd is gone: nobody may answer for the virtual addresses
  * here, and the peer should know at once. */
 static void
 vrrpd_gone(struct supervisor *sv)
 {
 	unsigned said;
-	int error = sv->fence_loaded ? fence_revoke(sv->fence.fd[FENCE_FD_LEASE]) : 0;
 
-	if (error < 0)
-		log_err(
-		    "watch", "fence lease could not be revoked: %s", strerror(-error));
+	close_fence(sv);
 	said = last_words_say(&sv->last_words);
 	sv->role = TD_ROLE_INITIALIZE;
 	log_notice("watch", "vrrpd is gone: fence=%s last_words=%u",
@@ -465,6 +472,8 @@ child_reaped(struct child *child, int wait_status)
 	if (child->room == TD_ROOM_VRRPD && child->watch.state != WATCH_KILLED &&
 	    (!asked || wait_status != 0))
 		vrrpd_gone(sv);
+	else if (child->room == TD_ROOM_VRRPD && child->watch.state == WATCH_KILLED)
+		close_fence(sv); /* its last act may have been to open it again */
 	describe_exit(child->last_exit, sizeof(child->last_exit), wait_status);
 	log_line(asked && wait_status == 0 ? LOG_LV_INFO : LOG_LV_ERR, "watch",
 	    "room=%s pid=%d exit=%s uptime=%.3fs deaths=%llu%s",
