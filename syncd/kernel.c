@@ -9,6 +9,7 @@
 #include "common/log.h"
 
 #define EVENTS_PER_WAKE 4096
+#define BACKLOG_PASSES 16 /* more than the socket's buffer holds */
 #define AUDIT_INTERVAL_NS (20 * NS_PER_S)
 #define AUDIT_RETRY_NS NS_PER_S
 #define DUMP_STEP_NS (5 * NS_PER_MS)
@@ -102,7 +103,7 @@ on_overrun(void *context)
 	kernel_audit_now(sd);
 }
 
-void
+int
 kernel_read_events(struct syncd *sd)
 {
 	int r = ct_events_drain(sd->events, EVENTS_PER_WAKE);
@@ -110,6 +111,19 @@ kernel_read_events(struct syncd *sd)
 	if (r < 0)
 		log_limited(
 		    LOG_LV_ERR, "sync", 1, "conntrack events: %s", strerror(-r));
+	return r;
+}
+
+void
+kernel_read_backlog(struct syncd *sd)
+{
+	unsigned passes = 0;
+
+	while (kernel_read_events(sd) == EVENTS_PER_WAKE && ++passes < BACKLOG_PASSES)
+		;
+	if (passes == BACKLOG_PASSES)
+		log_limited(LOG_LV_WARN, "sync", 1,
+		    "conntrack events come faster than they are read");
 }
 
 static void

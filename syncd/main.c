@@ -213,7 +213,7 @@ on_role(struct syncd *sd, const struct td_msg_role *role)
 	bool became_active = role->role == TD_ROLE_ACTIVE && sd->role != TD_ROLE_ACTIVE;
 
 	/* What the kernel said before the change belongs to before. */
-	kernel_read_events(sd);
+	kernel_read_backlog(sd);
 	sd->role = role->role;
 	sd->term = role->term;
 	sync_session_role(&sd->session, role->role, role->term,
@@ -274,7 +274,7 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 		break;
 	case TD_MSG_BARRIER:
 		/* Everything the kernel has announced up to now is part of it. */
-		kernel_read_events(sd);
+		kernel_read_backlog(sd);
 		sync_session_barrier(&sd->session, msg->barrier.id, BARRIER_TIMEOUT_NS,
 		    loop_now(sd->loop));
 		break;

@@ -87,7 +87,8 @@ void peer_call_from_mgmtd(struct syncd *sd, const struct td_msg_peer_call *call)
 int kernel_open(struct syncd *sd);
 void kernel_close(struct syncd *sd);
 void kernel_sink(struct syncd *sd, struct sync_sink *sink);
-void kernel_read_events(struct syncd *sd); /* what is there now */
+int kernel_read_events(struct syncd *sd);   /* some; how many */
+void kernel_read_backlog(struct syncd *sd); /* all that is there now */
 void kernel_filter_update(struct syncd *sd);
 void kernel_audit_now(struct syncd *sd);
 
