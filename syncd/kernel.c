@@ -314,14 +314,12 @@ kernel_open(struct syncd *sd)
 void
 kernel_close(struct syncd *sd)
 {
-	if (sd->events_lf.loop != NULL)
-		loop_fd_remove(&sd->events_lf);
-	if (sd->dump != NULL) {
-		loop_timer_cancel(&sd->audit_timer);
-		ct_dump_free(sd->dump);
-	}
-	if (sd->events != NULL)
-		ct_events_free(sd->events);
-	if (sd->inject != NULL)
-		ct_inject_free(sd->inject);
+	loop_timer_cancel(&sd->audit_timer);
+	loop_fd_remove(&sd->events_lf);
+	ct_dump_free(sd->dump);
+	ct_events_free(sd->events);
+	ct_inject_free(sd->inject);
+	sd->dump = NULL;
+	sd->events = NULL;
+	sd->inject = NULL;
 }

@@ -309,6 +309,12 @@ on_stop(void *context, bool orphan)
 	struct syncd *sd = context;
 
 	(void)orphan;
+	loop_timer_cancel(&sd->session_timer);
+	takeover_close(sd);
+	peer_close(sd);
+	kernel_close(sd);
+	sync_session_fini(&sd->session);
+	shadow_fini(&sd->shadow);
 	room_exit(sd->room, EXIT_SUCCESS);
 }
 
@@ -333,6 +339,9 @@ main(int argc, char **argv)
 	sd->loop = room_loop(sd->room);
 	code = room_run(sd->room);
 	key_pair_wipe(&sd->keys);
-	/* The process ends: memory and descriptors go with it. */
+	td_config_free(sd->config);
+	if (sd->state_dir >= 0)
+		close(sd->state_dir);
+	free(sd);
 	return code;
 }

@@ -156,9 +156,9 @@ peer_after_tick(struct syncd *sd)
 		sd->bounce.pending = false;
 		sync_session_call(&sd->session, &sd->bounce.call);
 	}
-	if (silent != sd->links_seen) {
+	if (silent != sd->silences_seen) {
 		/* TCP may believe in the old connection for minutes. */
-		sd->links_seen = silent;
+		sd->silences_seen = silent;
 		log_warn("sync", "the peer is silent: connecting again");
 		channel_reconnect(sd->channel);
 	}

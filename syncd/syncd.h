@@ -46,7 +46,7 @@ struct syncd {
 	struct sync_decoder decoder;
 	uint8_t send_buf[SYNC_MESSAGE_MAX];
 	uint64_t undecodable[SYNC_DROP_COUNT];
-	uint64_t links_seen; /* restarts counted so far: a new one reconnects */
+	uint64_t silences_seen; /* after each one the channel connects again */
 	struct {
 		bool pending;
 		struct sync_call call;
@@ -62,7 +62,6 @@ struct syncd {
 	struct loop_fd events_lf;
 	struct loop_timer audit_timer;
 	bool audit_wanted; /* at once: events were lost, or the role changed */
-	uint64_t events_overruns;
 
 	/* takeover.c */
 	struct ct_grace *grace;
@@ -94,6 +93,7 @@ void kernel_audit_now(struct syncd *sd);
 
 #define TAKEOVER_COOKIE UINT64_MAX /* results of no record */
 int takeover_open(struct syncd *sd);
+void takeover_close(struct syncd *sd);
 void takeover_role(struct syncd *sd, bool became_active);
 void takeover_state(struct syncd *sd, bool have_state);
 

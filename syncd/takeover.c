@@ -102,3 +102,12 @@ takeover_state(struct syncd *sd, bool have_state)
 	if (have_state && sd->role == TD_ROLE_BACKUP && !sd->pick_up_ended)
 		end_pick_up(sd, "have_state");
 }
+
+void
+takeover_close(struct syncd *sd)
+{
+	loop_timer_cancel(&sd->walk_timer);
+	loop_timer_cancel(&sd->pick_up_timer);
+	ct_grace_free(sd->grace);
+	sd->grace = NULL;
+}

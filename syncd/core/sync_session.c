@@ -250,6 +250,8 @@ report_receive(
     struct sync_session *s, const struct sync_report *r, struct td_instant now)
 {
 	s->peer_report = *r;
+	s->peer.config_generation = r->config_generation;
+	memcpy(s->peer.config_digest, r->config_digest, TD_DIGEST_BYTES);
 	peer_says(s, r->role, r->term);
 	sync_stream_acked(s, r->applied, now);
 }

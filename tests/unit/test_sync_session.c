@@ -975,6 +975,26 @@ packets_that_the_kernel_does_not_announce_prolong_a_flow_at_the_peer(void **stat
 }
 
 static void
+a_generation_differs_until_both_have_it(void **state)
+{
+	struct bench *b = *state;
+	struct sync_msg msg = { .kind = SYNC_REPORT };
+	uint8_t digest[TD_DIGEST_BYTES] = { 5 };
+	struct sync_view v;
+
+	sync_session_generation(&b->s, 2, digest, b->now);
+	view(b, &v);
+	assert_true(v.generation_differs);
+	tick(b, 0);
+	assert_int_equal(5, b->sent[b->sent_count - 1].report.config_digest[0]);
+	msg.report.applied = (struct sync_position){ 7, 1 };
+	msg.report.config_digest[0] = 5;
+	peer_says(b, &msg);
+	view(b, &v);
+	assert_false(v.generation_differs);
+}
+
+static void
 a_call_passes_both_ways_and_not_without_a_link(void **state)
 {
 	struct bench *b = *state;
@@ -1032,6 +1052,7 @@ main(void)
 		IN_SYNC(a_flow_that_two_audits_miss_has_ended),
 		IN_SYNC(
 		    packets_that_the_kernel_does_not_announce_prolong_a_flow_at_the_peer),
+		IN_SYNC(a_generation_differs_until_both_have_it),
 		IN_SYNC(a_call_passes_both_ways_and_not_without_a_link),
 	};
 
