@@ -2,49 +2,6 @@
 
 #include <string.h>
 
-static const struct {
-	const char *name, *help;
-} helps[] = {
-	{ "tandem_alarm", "1 while the alarm named by the label is raised." },
-	{ "tandem_config_generation", "Generation of the configuration in force." },
-	{ "tandem_config_info", "Digest of the configuration in force." },
-	{ "tandem_config_peer_generation", "Generation that the peer last reported." },
-	{ "tandem_config_rejected_total", "Configurations refused, by reason." },
-	{ "tandem_control_clients", "Clients on the control socket." },
-	{ "tandem_control_rejected_total", "Control messages dropped, by reason." },
-	{ "tandem_info", "Version, node and cluster." },
-	{ "tandem_peer_alive", "1 while the peer is heard on any path." },
-	{ "tandem_peer_info", "Role of the peer." },
-	{ "tandem_protected", "1 while the peer holds every flow of this node." },
-	{ "tandem_role", "1 for the role this node has." },
-	{ "tandem_room_crash_loop",
-	    "1 after two deaths of the process within a minute." },
-	{ "tandem_room_deaths_total", "Ends of the process that nobody asked for." },
-	{ "tandem_room_hangs_total",
-	    "Times the process was killed for not answering." },
-	{ "tandem_room_info", "State, process id and last exit of the process." },
-	{ "tandem_room_spawns_total", "Starts of the process." },
-	{ "tandem_room_up", "1 if the process answered this scrape." },
-	{ "tandem_room_uptime_seconds", "Time since the process was started." },
-	{ "tandem_samples_dropped_total", "Samples left out of this answer." },
-	{ "tandem_supervisor_fence_loaded", "1 if the fence programs are loaded." },
-	{ "tandem_supervisor_last_words_total",
-	    "Priority-0 frames sent for a dead vrrpd." },
-	{ "tandem_supervisor_lateness_seconds",
-	    "How late the supervisor's timers ran." },
-	{ "tandem_term", "Election term of this node." },
-	{ "tandem_transitions_total", "Role changes, by new role and reason." },
-};
-
-const char *
-metrics_help(const char *name)
-{
-	for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++)
-		if (strcmp(helps[i].name, name) == 0)
-			return helps[i].help;
-	return "See docs/operations.md.";
-}
-
 static bool
 name_valid(const char *name)
 {

@@ -8,6 +8,8 @@
 #define COLUMNS_MAX 32
 #define CELL_MAX 64
 #define ROWS_SHOWN_MAX 10000
+#define LINE_WIDTH 100
+#define ACROSS_MAX 6        /* rows of a wide table that may become columns */
 #define SILENT_ROWS_SHOWN 4 /* up to here a table is shown whole */
 
 /* One table: borrowed pointers into the sample set. */
@@ -217,7 +219,9 @@ pivot_value(struct text *out, const char *name, double value)
 	if (ends_with(name, "_seconds") || ends_with(name, "_seconds_sum")) {
 		double size_of = fabs(value);
 
-		if (size_of >= 120)
+		if (value < 0)
+			text_puts(out, "never");
+		else if (size_of >= 120)
 			text_printf(out, "%.0f min", value / 60);
 		else if (size_of >= 1 || size_of == 0)
 			text_printf(out, "%.3g s", value);
@@ -341,6 +345,33 @@ table_line(struct text *out, const struct pivot *p, const char *prefix, size_t l
 	text_puts(out, "\n");
 }
 
+/* A few things with many metrics: one column per thing. */
+static void
+table_across(struct text *out, const struct pivot *p, const char *prefix,
+    unsigned columns, size_t rows)
+{
+	size_t name_width = 0, width[ACROSS_MAX] = { 0 };
+	char cell[CELL_MAX];
+
+	for (unsigned c = 0; c < columns; c++) {
+		column_header(p, c, prefix, cell);
+		name_width = strlen(cell) > name_width ? strlen(cell) : name_width;
+		for (size_t r = 0; r < rows; r++) {
+			cell_text(p, r, c, cell);
+			width[r] = strlen(cell) > width[r] ? strlen(cell) : width[r];
+		}
+	}
+	for (unsigned c = 0; c < columns; c++) {
+		column_header(p, c, prefix, cell);
+		text_printf(out, "%-*s", (int)name_width, cell);
+		for (size_t r = 0; r < rows; r++) {
+			cell_text(p, r, c, cell);
+			text_printf(out, "  %*s", (int)width[r], cell);
+		}
+		text_puts(out, "\n");
+	}
+}
+
 static void
 table(struct text *out, const struct pivot *p, const char *prefix)
 {
@@ -348,7 +379,7 @@ table(struct text *out, const struct pivot *p, const char *prefix)
 	    p->shape->label_count + (p->shape->type == TD_INFO ? 0 : p->column_count);
 	size_t rows = p->row_count < ROWS_SHOWN_MAX ? p->row_count : ROWS_SHOWN_MAX;
 	size_t width[TD_SAMPLE_LABELS_MAX + COLUMNS_MAX];
-	size_t silent = 0;
+	size_t silent = 0, total = 0;
 	char cell[CELL_MAX];
 
 	for (unsigned c = 0; c < columns; c++) {
@@ -359,6 +390,12 @@ table(struct text *out, const struct pivot *p, const char *prefix)
 			if (strlen(cell) > width[c])
 				width[c] = strlen(cell);
 		}
+	}
+	for (unsigned c = 0; c < columns; c++)
+		total += width[c] + 2;
+	if (total > LINE_WIDTH && rows <= ACROSS_MAX) {
+		table_across(out, p, prefix, columns, rows);
+		return;
 	}
 	table_line(out, p, prefix, 0, columns, width);
 	for (size_t r = 0; r < rows; r++) {

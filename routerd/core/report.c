@@ -101,9 +101,58 @@ balancer_off(const struct sample_set *set)
 }
 
 static bool
+table_full(const struct sample_set *set)
+{
+	const struct sample *max =
+	    samples_find(set, "tandem_conntrack_setting", "name", "nf_conntrack_max");
+
+	return max != NULL && max->number > 0 &&
+	       samples_number(set, "tandem_conntrack_entries", 0) > 0.9 * max->number;
+}
+
+static bool
+no_server(const struct sample_set *set)
+{
+	return any(set, "tandem_lb_balancer_active_servers", 0);
+}
+
+/* What the election itself finds wrong. */
+static bool
+vrrp_alarm(const struct sample_set *set, const char *alarm)
+{
+	const struct sample *s = samples_find(set, "tandem_vrrp_alarm", "alarm", alarm);
+
+	return s != NULL && s->number == 1;
+}
+
+static bool
 partial_cut(const struct sample_set *set)
 {
-	return any(set, "tandem_vrrp_partial_cut", 1);
+	return vrrp_alarm(set, "partial_cut");
+}
+
+static bool
+link_down(const struct sample_set *set)
+{
+	return vrrp_alarm(set, "link_down");
+}
+
+static bool
+one_way(const struct sample_set *set)
+{
+	return vrrp_alarm(set, "one_way");
+}
+
+static bool
+witness_silent(const struct sample_set *set)
+{
+	return vrrp_alarm(set, "witness_silent");
+}
+
+static bool
+isolated(const struct sample_set *set)
+{
+	return vrrp_alarm(set, "isolated");
 }
 
 static const struct {
@@ -113,7 +162,11 @@ static const struct {
 } alarms[] = {
 	{ "both_active", both_active, "both nodes claim the Active role" },
 	{ "no_active", no_active, "neither node is Active" },
+	{ "isolated", isolated, "this node reaches nobody and keeps silent" },
 	{ "partial_cut", partial_cut, "the nodes hear each other on some paths only" },
+	{ "one_way", one_way, "one node hears the other and is not heard" },
+	{ "link_down", link_down, "an interface of this node has no carrier" },
+	{ "witness_silent", witness_silent, "nothing is heard on the sync link" },
 	{ "room_down", room_down, "a process of this node does not answer" },
 	{ "crash_loop", crash_loop, "a process died twice within a minute" },
 	{ "fence_off", fence_off, "a dead or frozen node would not fall silent" },
@@ -123,6 +176,8 @@ static const struct {
 	{ "no_state", no_state, "this node does not hold the sessions yet" },
 	{ "generation_differs", generation_differs,
 	    "the nodes run different configurations: tandemctl apply" },
+	{ "table_full", table_full, "the connection table is over 90 % full" },
+	{ "no_server", no_server, "a load balancer has no server left" },
 	{ "balancer_off", balancer_off,
 	    "the kernel refused the load balancer's program" },
 };

@@ -160,6 +160,43 @@ test_tables_rows_of_counters_that_never_counted_are_counted(void **state)
 }
 
 static void
+test_tables_too_wide_for_a_line_stand_upright(void **state)
+{
+	static const char *const names[] = { "tandem_advertisements_received_total",
+		"tandem_advertisements_dropped_total",
+		"tandem_announcements_sent_total", "tandem_announcements_failed_total",
+		"tandem_heard_seconds" };
+	struct sample_set set = { 0 };
+	struct text out = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		put(&set, names[i], TD_GAUGE, i == 4 ? -1 : i, "interface", "wan0");
+		put(&set, names[i], TD_GAUGE, 100 * i, "interface", "lan0");
+	}
+	pivot_tables(&out, &set, all, "tandem_");
+	expect(&out, "INTERFACE                 wan0   lan0\n"
+		     "ADVERTISEMENTS RECEIVED      0      0\n"
+		     "ADVERTISEMENTS DROPPED       1    100\n"
+		     "ANNOUNCEMENTS SENT           2    200\n"
+		     "ANNOUNCEMENTS FAILED         3    300\n"
+		     "HEARD                    never  7 min\n");
+	samples_free(&set);
+}
+
+static void
+test_help_is_found_by_bisection(void **state)
+{
+	(void)state;
+	assert_string_equal(metrics_help("tandem_alarm"),
+	    "1 while the alarm named by the label is raised.");
+	assert_string_equal(metrics_help("tandem_vrrp_witness_unsent_total"),
+	    "Witness messages that could not be sent.");
+	assert_string_equal(metrics_help("tandem_term"), "Election term of this node.");
+	assert_string_equal(metrics_help("tandem_unknown"), "See docs/operations.md.");
+}
+
+static void
 test_json_holds_everything(void **state)
 {
 	struct sample_set set = { 0 };
@@ -248,6 +285,12 @@ test_alarms(void **state)
 		    "both_active" },
 		{ "fence not loaded", "tandem_supervisor_fence_loaded", NULL, NULL, 0,
 		    "fence_off" },
+		{ "no carrier", "tandem_vrrp_alarm", "alarm", "link_down", 1,
+		    "link_down" },
+		{ "no carrier no more", "tandem_vrrp_alarm", "alarm", "link_down", 0,
+		    NULL },
+		{ "servers gone", "tandem_lb_balancer_active_servers", "balancer",
+		    "web", 0, "no_server" },
 		{ "balancer not loaded", "tandem_supervisor_balancer_loaded", NULL,
 		    NULL, 0, "balancer_off" },
 	};
@@ -322,6 +365,8 @@ main(void)
 		    test_tables_things_that_only_share_a_label_name_stand_apart),
 		cmocka_unit_test(
 		    test_tables_rows_of_counters_that_never_counted_are_counted),
+		cmocka_unit_test(test_tables_too_wide_for_a_line_stand_upright),
+		cmocka_unit_test(test_help_is_found_by_bisection),
 		cmocka_unit_test(test_json_holds_everything),
 		cmocka_unit_test(test_json_strings_are_valid_utf8_whatever_comes),
 		cmocka_unit_test(test_alarms),
