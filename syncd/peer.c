@@ -217,8 +217,11 @@ peer_reconfigure(struct syncd *sd)
 	struct channel *channel;
 	int r = channel_config_fill(sd, &cfg);
 
-	if (r < 0 || memcmp(&cfg, &sd->channel_config, sizeof(cfg)) == 0)
+	if (r < 0)
 		return r;
+	/* Without a channel the last change failed, and this may be its revert. */
+	if (sd->channel != NULL && memcmp(&cfg, &sd->channel_config, sizeof(cfg)) == 0)
+		return 0;
 	peer_close(sd);
 	sync_session_transport(&sd->session, false, loop_now(sd->loop));
 	r = channel_new(sd->loop, &cfg, &channel);

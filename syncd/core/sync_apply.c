@@ -327,8 +327,10 @@ local_new(struct sync_session *s, enum sync_local what, const struct flow_record
 	s->diverged = true;
 	e->audit = s->audit_now;
 	/* What a Backup finds in its kernel at start is what the Active router once
-	 * sent: it is not news for that one, and swept unless its snapshot has it. */
-	if (what == SYNC_LOCAL_DUMPED && s->authority.side == SYNC_PEER)
+	 * sent: it is not news for that one, and swept unless its snapshot has it. Who
+	 * is Active may not be known yet: what this node owns when the link comes up is
+	 * in its snapshot anyway. */
+	if (what == SYNC_LOCAL_DUMPED && (!s->ready || s->authority.side == SYNC_PEER))
 		return;
 	if (what == SYNC_LOCAL_DUMPED)
 		s->count.audit_found++;

@@ -911,6 +911,34 @@ after_a_takeover_an_end_is_an_end(void **state)
 	assert_string_equal("", b->kernel);
 }
 
+/* The Active router would take flows that have ended for flows it never knew. */
+static void
+what_a_backup_finds_at_start_is_no_news(void **state)
+{
+	struct bench *b = *state;
+
+	local(b, SYNC_LOCAL_DUMPED, 1);
+	bring_up(b);
+	peer_report(b, (struct sync_position){ 0, 0 }, TD_ROLE_ACTIVE, 5);
+	forget(b);
+	tick(b, 10 * NS_PER_MS);
+	assert_string_equal("report batch/1()ec", sent(b));
+	assert_int_equal(1, shadow_flows(&b->shadow));
+}
+
+static void
+what_an_active_router_finds_at_start_is_in_its_snapshot(void **state)
+{
+	struct bench *b = *state;
+
+	local(b, SYNC_LOCAL_DUMPED, 1);
+	sync_session_role(&b->s, TD_ROLE_ACTIVE, 5, TD_ROLE_INITIALIZE, 0, b->now);
+	bring_up(b);
+	forget(b);
+	tick(b, 10 * NS_PER_MS);
+	assert_string_equal("report batch/1(+1)ec", sent(b));
+}
+
 static void
 an_audit_that_was_aborted_is_none_of_the_two(void **state)
 {
@@ -1048,6 +1076,8 @@ main(void)
 		    a_replica_that_the_kernel_dropped_is_put_back_until_its_lease_is_over),
 		IN_SYNC(without_a_link_no_replica_is_given_up),
 		IN_SYNC(after_a_takeover_an_end_is_an_end),
+		ALONE(what_a_backup_finds_at_start_is_no_news),
+		ALONE(what_an_active_router_finds_at_start_is_in_its_snapshot),
 		IN_SYNC(an_audit_that_was_aborted_is_none_of_the_two),
 		IN_SYNC(a_flow_that_two_audits_miss_has_ended),
 		IN_SYNC(
