@@ -28,6 +28,7 @@
 #define SHADOW_PEER_HAS 0x08U  /* was sent to the peer or came from it */
 #define SHADOW_UNAPPLIED 0x10U /* the kernel refused it; retried */
 #define SHADOW_OF_PEER 0x20U   /* the last change came from the peer */
+#define SHADOW_STRAY 0x40U     /* this kernel moved on, and it is not its flow */
 
 struct shadow_entry {
 	struct flow_record

@@ -291,13 +291,21 @@ sync_apply_batch(
 void
 sync_session_applied(struct sync_session *s, uint32_t index, int status)
 {
+	struct shadow_entry *e;
+	bool stray;
+
 	if (!shadow_used(s->shadow, index))
 		return; /* deleted by the same batch */
+	e = shadow_at(s->shadow, index);
+	stray = (e->flags & SHADOW_STRAY) != 0;
+	e->flags &= (uint8_t)~SHADOW_STRAY;
 	if (status == 0) {
 		shadow_set_unapplied(s->shadow, index, false);
 		return;
 	}
 	s->count.kernel_refusals++;
+	if (stray)
+		return; /* the entry is there, and its owner will say more */
 	if (status == ERRNO_EXIST && s->authority.side == SYNC_SELF) {
 		/* Both routers gave away the same tuple while they could not talk. The
 		 * flow of the Active one is in use; the other cannot be served. */
@@ -444,11 +452,17 @@ sync_session_local(struct sync_session *s, enum sync_local what,
 	} else if (what == SYNC_LOCAL_DESTROYED) {
 		replica_lost(s, index, now);
 	} else {
-		/* A packet here before the election told us that we are Active; the
-		 * audit after the role change reads the kernel again. */
+		/* A packet here before the election told us that we are Active, whose
+		 * audit will find it; or after we have ceased to be, and then the
+		 * kernel must go back to what the owner says. */
 		e->audit = s->audit_now;
-		if (what == SYNC_LOCAL_CHANGED)
-			s->count.stray++;
+		if (what != SYNC_LOCAL_CHANGED)
+			return;
+		s->count.stray++;
+		e->flags |= SHADOW_STRAY;
+		if (!s->strays)
+			s->retry_at = instant_add(now, RETRY_INTERVAL_NS);
+		s->strays = true;
 	}
 }
 
@@ -512,10 +526,16 @@ audit_entry(struct sync_session *s, uint32_t index, struct td_instant now)
 static void
 retry_entry(struct sync_session *s, uint32_t index, struct td_instant now)
 {
-	const struct shadow_entry *e = shadow_at(s->shadow, index);
+	struct shadow_entry *e = shadow_at(s->shadow, index);
 
-	if (e->flags & SHADOW_UNAPPLIED)
+	if (e->flags & SHADOW_UNAPPLIED) {
 		kernel_put(s, index, false, now);
+	} else if (e->flags & SHADOW_STRAY) {
+		if (sync_entry_owner(s, e).side == SYNC_PEER)
+			kernel_put(s, index, true, now);
+		else
+			e->flags &= (uint8_t)~SHADOW_STRAY;
+	}
 }
 
 typedef void walk_visit(struct sync_session *s, uint32_t index, struct td_instant now);
@@ -564,8 +584,9 @@ sync_apply_tick(struct sync_session *s, struct td_instant now)
 
 	walk_on(s, &s->sweep, sweep_entry, now);
 	walk_on(s, &s->audit, audit_entry, now);
-	if (s->shadow->unapplied_count > 0 && !s->retry.running &&
+	if ((s->shadow->unapplied_count > 0 || s->strays) && !s->retry.running &&
 	    instant_reached(now, s->retry_at)) {
+		s->strays = false;
 		s->retry = (struct sync_walk){ .running = true };
 		s->retry_at = instant_add(now, RETRY_INTERVAL_NS);
 	}

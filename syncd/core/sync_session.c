@@ -389,7 +389,7 @@ sync_session_deadline(const struct sync_session *s, struct td_instant now)
 	if (s->sweep.running || s->audit.running || s->retry.running ||
 	    s->kernel_pending || (s->report_due && s->link == SYNC_LINK_UP))
 		return now;
-	if (s->shadow->unapplied_count > 0)
+	if (s->shadow->unapplied_count > 0 || s->strays)
 		at = instant_earlier(at, s->retry_at);
 	if (s->link == SYNC_LINK_HELLO && s->ready)
 		at = instant_earlier(at, s->hello_at);

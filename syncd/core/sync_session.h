@@ -186,6 +186,7 @@ struct sync_session {
 	bool audit_running;
 	struct sync_walk sweep, audit, retry;
 	struct td_instant retry_at;
+	bool strays;         /* some entry is SHADOW_STRAY */
 	bool kernel_pending; /* something is queued and not flushed */
 	uint64_t kernel_operations;
 };

@@ -75,6 +75,7 @@ static struct world {
 	uint64_t seed, random;
 	int64_t now_ns;
 	bool connected;
+	int64_t flap_ns; /* the connection just made ends again; 0 = it does not */
 	struct router r[2];
 	bool lives[FLOWS];
 	uint32_t mark[FLOWS];
@@ -552,6 +553,9 @@ fault(void)
 	case 8:
 	case 9:
 		transport(true);
+		/* Half of them end while the first messages are under way. */
+		if (below(2) == 0)
+			w.flap_ns = w.now_ns + (int64_t)below(60) * NS_PER_MS;
 		break;
 	case 10: /* frozen: the other takes over; both are Active when it wakes */
 		if (r->node && !r->frozen && other->node && !other->frozen) {
@@ -681,6 +685,10 @@ static void
 step(void)
 {
 	w.now_ns += STEP_NS;
+	if (w.flap_ns != 0 && w.now_ns >= w.flap_ns) {
+		w.flap_ns = 0;
+		transport(false);
+	}
 	for (unsigned k = 0; k < 2; k++) {
 		struct router *r = &w.r[(k + (w.now_ns / STEP_NS)) % 2];
 
@@ -715,6 +723,7 @@ quiet(void)
 		if (!r->process)
 			process_start(r);
 	}
+	w.flap_ns = 0;
 	transport(true);
 	a = active();
 	if (a == NULL) {

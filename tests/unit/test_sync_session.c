@@ -896,6 +896,27 @@ without_a_link_no_replica_is_given_up(void **state)
 }
 
 static void
+a_kernel_that_moved_a_replica_on_is_set_back_unless_we_take_over(void **state)
+{
+	struct bench *b = *state;
+
+	role(b, TD_ROLE_BACKUP, 0, TD_ROLE_ACTIVE, 5);
+	peer_batch(b, "+1+2", 5, false);
+	forget(b);
+	local(b, SYNC_LOCAL_CHANGED, 1);
+	tick(b, NS_PER_S / 2);
+	assert_string_equal("", b->kernel);
+	tick(b, NS_PER_S / 2);
+	assert_string_equal("=1", b->kernel);
+	forget(b);
+	local(b, SYNC_LOCAL_CHANGED, 2);
+	role(b, TD_ROLE_ACTIVE, 6, TD_ROLE_ACTIVE, 5);
+	tick(b, NS_PER_S);
+	assert_string_equal("", b->kernel);
+	assert_int_equal(2, b->s.count.stray);
+}
+
+static void
 after_a_takeover_an_end_is_an_end(void **state)
 {
 	struct bench *b = *state;
@@ -1075,6 +1096,8 @@ main(void)
 		IN_SYNC(
 		    a_replica_that_the_kernel_dropped_is_put_back_until_its_lease_is_over),
 		IN_SYNC(without_a_link_no_replica_is_given_up),
+		IN_SYNC(
+		    a_kernel_that_moved_a_replica_on_is_set_back_unless_we_take_over),
 		IN_SYNC(after_a_takeover_an_end_is_an_end),
 		ALONE(what_a_backup_finds_at_start_is_no_news),
 		ALONE(what_an_active_router_finds_at_start_is_in_its_snapshot),
