@@ -157,6 +157,27 @@ test_priority_0_makes_a_backup_without_state_wait_for_the_skew(void **context)
 }
 
 static void
+test_forged_resignations_do_not_move_the_role_to_and_fro(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE, .term = 4, .peer_term = 4
+	};
+	struct node n = make(&config, &s);
+
+	(void)context;
+	n.hold_deadline = at(10 * I); /* it was Active a moment ago */
+	step(&config, &n, (struct node_event)ADVERT(0, 0), 1);
+	assert_false(n.peer_resigned);
+	/* The Active that is there answers priority 0 at once. */
+	step(&config, &n, (struct node_event)ADVERT(0, 150), 2);
+	step(&config, &n, (struct node_event)TICK, I / 2);
+	step(&config, &n, (struct node_event)TICK, I);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	step(&config, &n, (struct node_event)ADVERT(0, 0), 10 * I);
+	assert_true(n.peer_resigned);
+}
+
+static void
 test_start_up_waits_for_the_links_but_not_for_ever(void **context)
 {
 	struct node_event link = { .kind = NODE_EV_LINK, .member = 0, .link_up = true };
@@ -516,6 +537,8 @@ main(void)
 		    test_priority_0_makes_a_backup_without_state_wait_for_the_skew),
 		cmocka_unit_test(test_start_up_waits_for_the_links_but_not_for_ever),
 		cmocka_unit_test(test_without_any_link_there_is_no_takeover),
+		cmocka_unit_test(
+		    test_forged_resignations_do_not_move_the_role_to_and_fro),
 		cmocka_unit_test(test_switchover_closes_the_fence_before_it_resigns),
 		cmocka_unit_test(test_switchover_without_acknowledgement_is_called_off),
 		cmocka_unit_test(test_preemption_is_asked_for_and_granted),

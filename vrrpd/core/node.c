@@ -190,7 +190,9 @@ peer_is_active(const struct node_config *cfg, struct node *n, uint8_t priority,
 
 /* A node of ours closes its fence before priority 0 leaves, or its supervisor does, and
  * there is no third router for which RFC 9568's Skew_Time would have to be waited.
- * Without the state it is waited, and the peer goes first if it is back by then. */
+ * Without the state it is waited, and the peer goes first if it is back by then. So it
+ * is shortly after a takeover of our own: anybody on the segment can say priority 0,
+ * and the role must not go to and fro as fast as somebody does. */
 static void
 on_resignation_advert(const struct node_config *cfg, struct node *n,
     struct td_instant now, struct node_actions *out)
@@ -199,7 +201,8 @@ on_resignation_advert(const struct node_config *cfg, struct node *n,
 
 	if (n->role == TD_ROLE_ACTIVE) {
 		node_do_adverts(out, n->priority);
-	} else if (n->have_state && !instant_is_set(n->resign_deadline)) {
+	} else if (n->have_state && !instant_is_set(n->resign_deadline) &&
+		   instant_reached(now, n->hold_deadline)) {
 		n->peer_resigned = true;
 		n->down_deadline = now;
 	} else {
