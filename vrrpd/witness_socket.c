@@ -23,7 +23,6 @@ struct witness_link {
 	struct witness_socket *ws;
 	struct loop_fd lf;
 	int fd;
-	struct td_addr peer;
 	struct sockaddr_storage to;
 	socklen_t to_len;
 };
@@ -169,7 +168,6 @@ open_link(struct witness_link *link, const struct td_addr *own,
 
 	if (fd < 0)
 		return -errno;
-	link->peer = *peer;
 	link->to_len = socket_address(peer, port, &link->to);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)) < 0)
