@@ -112,7 +112,9 @@ test_header(void **context)
 	witness_header_encode(&h, bytes);
 	assert_int_equal(
 	    witness_header_decode(bytes, sizeof(bytes), &back), WITNESS_OK);
-	assert_memory_equal(&back, &h, sizeof(h));
+	assert_int_equal(back.sender, h.sender); /* the struct has padding */
+	assert_memory_equal(back.session, h.session, sizeof(h.session));
+	assert_int_equal(back.seq, h.seq);
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		assert_int_equal(
 		    witness_header_decode(bytes, i, &back), WITNESS_DROP_TRUNCATED);
