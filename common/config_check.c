@@ -272,10 +272,6 @@ check_vrrp(struct check *c)
 	const struct td_vrrp_config *vrrp = &c->config->vrrp;
 
 	check_at(c, "vrrp");
-	/* Its code path does not exist: refusing beats electing differently than asked.
-	 */
-	if (vrrp->mode != TD_VRRP_NODE)
-		return check_wrong(c, "mode", "only 'node' is available");
 	if (vrrp->version != 3)
 		return check_wrong(c, "version", "only version 3 is available");
 	/* The 12 bits of centiseconds of RFC 9568 section 5.2.7. */
@@ -449,6 +445,26 @@ check_node_addresses(struct check *c, uint32_t index)
 	       check_wrong(c, "", "the same address for both nodes");
 }
 
+/* By the letter of the RFC a router is elected by its own advertisements, or not at
+ * all. */
+static bool
+check_independent(struct check *c, uint32_t index)
+{
+	const struct td_interface *interface = &c->config->interfaces[index];
+	bool has_address4 = false;
+
+	if (c->config->vrrp.mode != TD_VRRP_INDEPENDENT)
+		return true;
+	check_at(c, "interfaces[%" PRIu32 "]", index);
+	if (interface->adverts == TD_ADVERTS_NONE)
+		return check_wrong(
+		    c, "adverts", "mode independent needs advertisements");
+	for (uint32_t i = 0; i < interface->address_count; i++)
+		has_address4 |= interface->addresses[i].addr.family == TD_AF_INET;
+	return has_address4 ||
+	       check_wrong(c, "addresses", "mode independent needs an IPv4 address");
+}
+
 static bool
 check_vrid(struct check *c, uint32_t index)
 {
@@ -483,7 +499,8 @@ check_interfaces(struct check *c)
 		const struct td_interface *interface = &c->config->interfaces[i];
 
 		check_at(c, "interfaces[%" PRIu32 "]", i);
-		if (!check_interface_name(c, interface) || !check_vrid(c, i))
+		if (!check_interface_name(c, interface) || !check_vrid(c, i) ||
+		    !check_independent(c, i))
 			return false;
 		if (interface->address_count == 0)
 			return check_wrong(c, "addresses", "at least one is needed");

@@ -21,6 +21,7 @@
 #include "vrrpd/advert_socket.h"
 #include "vrrpd/announce.h"
 #include "vrrpd/core/node.h"
+#include "vrrpd/core/vrrp_fsm.h"
 #include "vrrpd/fence.h"
 #include "vrrpd/link.h"
 #include "vrrpd/probe.h"
@@ -41,8 +42,13 @@ struct member {
 	struct td_instant probe_began;
 	struct td_addr gateway[PROBE_TARGETS_MAX / 2];
 	unsigned gateway_count;
+	unsigned lease; /* of the fence: one for all in node mode */
 	bool fence_attached;
 	bool bound; /* sockets belong to the present parent */
+	/* mode: independent */
+	struct vrrp_config router_config;
+	struct vrrp_router router;
+	struct loop_timer router_timer;
 };
 
 struct daemon_counters {
@@ -67,6 +73,8 @@ struct daemon {
 	struct witness_socket *witness;
 	int state_dir_fd;
 	bool has_secret, running;
+	bool independent; /* mode; node.role and node.term are all that is used of node
+			   */
 	uint8_t secret[TD_KEY_BYTES];
 	unsigned member_count;
 	struct member member[TD_INTERFACES_MAX];
@@ -95,6 +103,8 @@ void member_demote(struct member *mb);
 void member_probe(struct member *mb, struct td_instant now);
 void member_probe_cancel(struct member *mb);
 void member_check_fence(struct member *mb);
+/* What it sends from: configured, or the first of the interface. */
+struct td_addr member_own_address4(const struct member *mb);
 /* Hands the frame for "we are gone" to tandemd, or takes it back. */
 void member_last_words(struct member *mb, bool speak);
 extern const struct link_callbacks member_link_callbacks;

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "vrrpd/daemon.h"
+#include "vrrpd/independent.h"
 
 #define FENCE_CHECK_NS (1 * NS_PER_S)
 
@@ -108,6 +109,13 @@ open_fence(struct daemon *d)
 	return 0;
 }
 
+static void
+close_fence(struct daemon *d)
+{
+	for (unsigned lease = 0; d->fence != NULL && lease < TD_FENCE_LEASES; lease++)
+		fence_close(d->fence, lease);
+}
+
 static int
 open_members(struct daemon *d)
 {
@@ -124,8 +132,7 @@ open_members(struct daemon *d)
 	}
 	if (result == 0) {
 		/* Behind a closed fence: what an earlier life left must not speak. */
-		if (d->fence != NULL)
-			fence_close(d->fence, 0);
+		close_fence(d);
 		if (link_reconcile(
 			d->link, d->config->interfaces, d->config->interface_count) < 0)
 			log_err("vrrp", "reconcile: %s", link_error(d->link));
@@ -143,20 +150,43 @@ open_members(struct daemon *d)
 }
 
 static void
-start_election(struct daemon *d, uint64_t term)
+start_election(struct daemon *d)
 {
 	struct td_instant now = clock_now();
 	struct node_event ev = { .kind = NODE_EV_STARTUP };
 
-	node_init(&d->node, term);
 	d->running = true;
+	loop_timer_set(&d->fence_timer, instant_add(now, FENCE_CHECK_NS));
+	if (d->independent) {
+		independent_start(d);
+		return;
+	}
 	daemon_event(d, &ev, now);
 	for (unsigned i = 0; i < d->member_count; i++) {
 		ev = (struct node_event){ .kind = NODE_EV_LINK, .member = (uint8_t)i };
 		ev.link_up = link_facts(d->member[i].link)->carrier;
 		daemon_event(d, &ev, now);
 	}
-	loop_timer_set(&d->fence_timer, instant_add(now, FENCE_CHECK_NS));
+}
+
+static int
+open_witness(struct daemon *d)
+{
+	int result;
+
+	if (!d->has_secret) {
+		log_err("witness", "no secret key: nothing can be sealed");
+		return -ENOKEY;
+	}
+	result = witness_socket_new(d->loop, d->config, d->secret, on_witness,
+	    on_witness_asked, d, &d->witness);
+	sodium_memzero(d->secret, sizeof(d->secret));
+	if (result < 0)
+		log_err("witness", "%s",
+		    result == -ENOKEY
+			? "the secret key does not belong to this node's public_key"
+			: strerror(-result));
+	return result;
 }
 
 static int
@@ -166,35 +196,25 @@ first_config(struct daemon *d)
 	uint64_t term;
 	int result;
 
-	if (config->vrrp.mode != TD_VRRP_NODE || config->vrrp.version != 3) {
-		log_err("vrrp", "only mode node with version 3 runs here");
+	if (config->vrrp.version != VRRP_VERSION) {
+		log_err("vrrp", "version %u is not spoken here", config->vrrp.version);
 		return -EOPNOTSUPP;
 	}
-	if (!d->has_secret) {
-		log_err("vrrp", "no secret key: the witness cannot be sealed");
-		return -ENOKEY;
-	}
+	d->independent = config->vrrp.mode == TD_VRRP_INDEPENDENT;
 	make_node_config(config, &d->cfg);
 	result = term_store_open(&d->terms, d->state_dir_fd, &term);
 	if (result < 0) {
 		log_err("vrrp", "state directory, file term: %s", strerror(-result));
 		return result;
 	}
-	result = witness_socket_new(
-	    d->loop, config, d->secret, on_witness, on_witness_asked, d, &d->witness);
-	sodium_memzero(d->secret, sizeof(d->secret));
-	if (result < 0) {
-		log_err("witness", "%s",
-		    result == -ENOKEY
-			? "the secret key does not belong to this node's public_key"
-			: strerror(-result));
-		return result;
-	}
-	result = open_fence(d);
+	node_init(&d->node, term);
+	result = d->independent ? 0 : open_witness(d);
+	if (result == 0)
+		result = open_fence(d);
 	if (result == 0)
 		result = open_members(d);
 	if (result == 0)
-		start_election(d, term);
+		start_election(d);
 	return result;
 }
 
@@ -243,6 +263,7 @@ on_config(void *context, struct td_config *config)
 {
 	struct daemon *d = context;
 	struct td_config *old = d->config;
+	uint8_t old_priority;
 	int result;
 
 	if (!d->running) {
@@ -254,8 +275,14 @@ on_config(void *context, struct td_config *config)
 		return -EOPNOTSUPP;
 	}
 	d->config = config;
+	old_priority = d->cfg.priority;
 	make_node_config(config, &d->cfg);
-	witness_socket_set_generation(d->witness, config->generation);
+	if (d->independent) {
+		independent_config(d, old_priority);
+	} else {
+		node_priority_changed(&d->cfg, &d->node, old_priority);
+		witness_socket_set_generation(d->witness, config->generation);
+	}
 	for (unsigned i = 0; i < d->member_count; i++) {
 		result = member_update(&d->member[i], &config->interfaces[i]);
 		if (result < 0)
@@ -277,7 +304,10 @@ on_link_up(void *context, enum td_room peer)
 		return;
 	if (peer == TD_ROOM_SYNCD || peer == TD_ROOM_LBD || peer == TD_ROOM_MGMTD ||
 	    peer == TD_ROOM_TANDEMD) {
-		node_role(&d->cfg, &d->node, loop_now(d->loop), &msg.role);
+		if (d->independent)
+			independent_role(d, &msg.role);
+		else
+			node_role(&d->cfg, &d->node, loop_now(d->loop), &msg.role);
 		(void)room_send(d->room, peer, &msg);
 	}
 	if (peer == TD_ROOM_TANDEMD)
@@ -291,6 +321,8 @@ sync_state(struct daemon *d, bool have_state, bool peer_has_state)
 {
 	struct node_event ev = { .kind = NODE_EV_SYNC_STATE };
 
+	if (d->independent)
+		return;
 	ev.sync.have_state = have_state;
 	ev.sync.peer_has_state = peer_has_state;
 	daemon_event(d, &ev, loop_now(d->loop));
@@ -312,6 +344,11 @@ on_request(struct daemon *d, enum td_room from, const struct td_msg_request *req
 	if (request->what != TD_REQ_SWITCHOVER) {
 		(void)room_reply(
 		    d->room, from, request->id, -EOPNOTSUPP, "not for vrrpd");
+		return;
+	}
+	if (d->independent) {
+		(void)room_reply(d->room, from, request->id, -EOPNOTSUPP,
+		    "mode independent knows no switchover");
 		return;
 	}
 	if (!d->running || d->node.handover_asked) {
@@ -336,7 +373,8 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 		    d, msg->sync_state.have_state, msg->sync_state.peer_has_state);
 		break;
 	case TD_MSG_BARRIER:
-		if (!msg->barrier.done || msg->barrier.id != d->barrier_id)
+		if (!msg->barrier.done || msg->barrier.id != d->barrier_id ||
+		    d->independent)
 			break;
 		ev = (struct node_event){ .kind = NODE_EV_BARRIER };
 		ev.barrier_ok = msg->barrier.ok;
@@ -367,10 +405,14 @@ on_stop(void *context, bool orphan)
 	/* Without tandemd nobody would close the fence after us: no time for a drain.
 	 */
 	ev.now = orphan;
-	if (d->running)
+	if (d->running && d->independent) {
+		independent_stop(d);
+		loop_timer_set(&d->exit_timer, loop_now(d->loop));
+	} else if (d->running) {
 		daemon_event(d, &ev, loop_now(d->loop));
-	else
+	} else {
 		room_exit(d->room, 0);
+	}
 }
 
 static void
@@ -379,8 +421,7 @@ close_daemon(struct daemon *d)
 	d->running = false;
 	loop_timer_cancel(&d->timer);
 	loop_timer_cancel(&d->fence_timer);
-	if (d->fence != NULL)
-		fence_close(d->fence, 0);
+	close_fence(d);
 	for (unsigned i = 0; i < d->member_count; i++)
 		member_close(&d->member[i]);
 	if (d->link != NULL)

@@ -6,8 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "vrrpd/daemon.h"
-
-#define NODE_LEASE 0 /* all members share one lease */
+#include "vrrpd/independent.h"
 
 static bool
 member_advertises(const struct member *mb)
@@ -22,7 +21,10 @@ heard_advert(
 	struct member *mb = context;
 	struct node_event ev = { .kind = NODE_EV_ADVERT, .member = mb->index };
 
-	(void)source;
+	if (mb->d->independent) {
+		independent_advert(mb, advert, source);
+		return;
+	}
 	ev.advert.priority = advert->priority;
 	ev.advert.interval_ns = advert->max_adver_interval_ns;
 	daemon_event(mb->d, &ev, clock_now());
@@ -90,7 +92,7 @@ fence_member(struct member *mb)
 {
 	const struct link_facts *facts = link_facts(mb->link);
 	struct fence_member fm = { .ifindex = facts->parent_ifindex,
-		.lease = NODE_LEASE,
+		.lease = mb->lease,
 		.has_virtual_mac = mb->interface->virtual_mac };
 	const struct td_prefix *addresses;
 	unsigned count;
@@ -104,8 +106,8 @@ fence_member(struct member *mb)
 	result = fence_member_set(mb->d->fence, &fm);
 	addresses = link_addresses(mb->link, &count);
 	for (unsigned i = 0; i < count && result == 0; i++)
-		result = fence_address_add(mb->d->fence, &addresses[i].addr,
-		    facts->parent_ifindex, NODE_LEASE);
+		result = fence_address_add(
+		    mb->d->fence, &addresses[i].addr, facts->parent_ifindex, mb->lease);
 	if (result == 0)
 		result = fence_attach(mb->d->fence, facts->parent_ifindex);
 	if (result < 0)
@@ -132,8 +134,8 @@ member_check_fence(struct member *mb)
 	fence_member(mb);
 }
 
-static struct td_addr
-own_address4(const struct member *mb)
+struct td_addr
+member_own_address4(const struct member *mb)
 {
 	const struct td_addr *configured =
 	    &mb->interface->node_address[mb->d->config->self];
@@ -160,7 +162,7 @@ bind_adverts(struct member *mb)
 	memcpy(b.source_mac, facts->virtual_mac, sizeof(b.source_mac));
 	b.accept.vrid = mb->interface->vrid;
 	b.accept.unicast = mb->interface->adverts == TD_ADVERTS_UNICAST;
-	b.accept.own = own_address4(mb);
+	b.accept.own = member_own_address4(mb);
 	if (peer->family == AF_INET)
 		b.accept.peer = *peer;
 	for (uint32_t i = 0; i < mb->interface->address_count; i++) {
@@ -177,7 +179,7 @@ bind_probe(struct member *mb)
 {
 	const struct link_facts *facts = link_facts(mb->link);
 	struct probe_member pm = { .parent_ifindex = facts->parent_ifindex,
-		.own_address4 = own_address4(mb),
+		.own_address4 = member_own_address4(mb),
 		.own_address6 = facts->own_address6 };
 
 	memcpy(pm.own_mac, facts->own_mac, sizeof(pm.own_mac));
@@ -251,6 +253,7 @@ member_open(struct daemon *d, struct member *mb, uint8_t index)
 	int result;
 
 	*mb = (struct member){ .d = d, .index = index, .interface = interface };
+	mb->lease = d->independent ? index : 0;
 	loop_timer_init(d->loop, &mb->nobody_timer, on_nobody, mb);
 	collect_gateways(mb);
 	result = link_member_open(d->link, interface, mb, &mb->link);
@@ -299,7 +302,7 @@ member_update(struct member *mb, const struct td_interface *interface)
 	/* New addresses are fenced before they exist, old ones until they are gone. */
 	for (uint32_t i = 0; i < interface->address_count && mb->d->fence != NULL; i++)
 		result |= fence_address_add(mb->d->fence, &interface->addresses[i].addr,
-		    facts->parent_ifindex, NODE_LEASE);
+		    facts->parent_ifindex, mb->lease);
 	result |= link_member_update(mb->link, interface);
 	for (uint32_t i = 0; i < old->address_count && mb->d->fence != NULL; i++) {
 		bool kept = false;
@@ -369,6 +372,13 @@ member_last_words(struct member *mb, bool speak)
 	(void)room_send(mb->d->room, TD_ROOM_TANDEMD, &msg);
 }
 
+static bool
+member_is_active(const struct member *mb)
+{
+	return mb->d->independent ? mb->router.state == VRRP_ACTIVE
+				  : mb->d->node.role == TD_ROLE_ACTIVE;
+}
+
 static void
 on_carrier(void *context, struct link_member *link, bool up)
 {
@@ -377,6 +387,10 @@ on_carrier(void *context, struct link_member *link, bool up)
 	struct node_event ev = { .kind = NODE_EV_LINK, .member = mb->index };
 
 	log_notice("vrrp", "if=%s link %s", mb->interface->name, up ? "up" : "down");
+	if (d->independent) {
+		independent_link(mb, up);
+		return;
+	}
 	ev.link_up = up;
 	daemon_event(d, &ev, loop_now(d->loop));
 }
@@ -403,7 +417,7 @@ on_back(void *context, struct link_member *link)
 
 	log_notice("vrrp", "if=%s is back", mb->interface->name);
 	fence_member(mb);
-	if (member_start(mb) == 0 && d->node.role == TD_ROLE_ACTIVE) {
+	if (member_start(mb) == 0 && member_is_active(mb)) {
 		member_promote(mb);
 		announce_start(mb->announce, loop_now(d->loop));
 	}
@@ -413,12 +427,12 @@ on_back(void *context, struct link_member *link)
 static void
 on_changed(void *context, struct link_member *link)
 {
-	struct daemon *d = context;
 	struct member *mb = link_member_context(link);
 
+	(void)context;
 	fence_member(mb);
 	member_bind(mb);
-	if (d->node.role == TD_ROLE_ACTIVE)
+	if (member_is_active(mb))
 		member_last_words(mb, true);
 }
 

@@ -47,6 +47,21 @@ status_node(const struct daemon *d, struct room_status *st, struct td_instant no
 }
 
 static void
+status_routers(const struct daemon *d, struct room_status *st)
+{
+	status_gauge(st, "tandem_vrrp_term", (double)d->node.term, NULL);
+	for (unsigned i = 0; i < d->member_count; i++) {
+		const struct member *mb = &d->member[i];
+
+		for (int r = VRRP_INITIALIZE; r <= VRRP_ACTIVE; r++)
+			status_gauge(st, "tandem_vrrp_router_state",
+			    (int)mb->router.state == r, "interface",
+			    mb->interface->name, "state", td_role_name((enum td_role)r),
+			    NULL);
+	}
+}
+
+static void
 status_member(const struct daemon *d, const struct member *mb, struct room_status *st,
     struct td_instant now)
 {
@@ -56,8 +71,8 @@ status_member(const struct daemon *d, const struct member *mb, struct room_statu
 	char vrid[8];
 
 	snprintf(vrid, sizeof(vrid), "%u", mb->interface->vrid);
-	status_gauge(st, "tandem_vrrp_link_up", nm->link_up, "interface", name, "vrid",
-	    vrid, NULL);
+	status_gauge(st, "tandem_vrrp_link_up", link_facts(mb->link)->carrier,
+	    "interface", name, "vrid", vrid, NULL);
 	status_gauge(st, "tandem_vrrp_partial_cut",
 	    node_member_cut(&d->cfg, &d->node, mb->index, now), "interface", name,
 	    NULL);
@@ -99,8 +114,11 @@ static void
 status_fence(const struct daemon *d, struct room_status *st, struct td_instant now)
 {
 	struct fence_counters fc;
-	bool open = d->fence != NULL && fence_is_open(d->fence, 0, now);
+	bool open = false;
 
+	for (unsigned i = 0; i < d->member_count; i++)
+		open |= d->fence != NULL &&
+			fence_is_open(d->fence, d->member[i].lease, now);
 	status_gauge(st, "tandem_vrrp_fence_loaded", d->fence != NULL, NULL);
 	status_gauge(st, "tandem_vrrp_fence_open", open, NULL);
 	status_gauge(st, "tandem_vrrp_fence_lease_left_seconds",
@@ -156,11 +174,15 @@ daemon_status(void *context, struct room_status *st)
 
 	if (!d->running)
 		return;
-	status_node(d, st, now);
+	if (d->independent)
+		status_routers(d, st);
+	else
+		status_node(d, st, now);
 	for (unsigned i = 0; i < d->member_count; i++)
 		status_member(d, &d->member[i], st, now);
 	status_fence(d, st, now);
-	status_witness(d, st, now);
+	if (!d->independent)
+		status_witness(d, st, now);
 	status_histogram(
 	    st, "tandem_vrrp_timer_lateness_seconds", &d->counters.lateness, NULL);
 	status_histogram(

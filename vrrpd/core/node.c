@@ -652,6 +652,14 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 	td_assert(n->role == TD_ROLE_ACTIVE || !instant_is_set(n->barrier_deadline));
 }
 
+void
+node_priority_changed(const struct node_config *cfg, struct node *n, uint8_t old)
+{
+	/* One that was raised above the peer's stays until the peer is in sync. */
+	if (n->priority == old)
+		n->priority = cfg->priority;
+}
+
 struct td_instant
 node_deadline(const struct node *n)
 {

@@ -243,6 +243,9 @@ void node_init(struct node *n, uint64_t term);
 void node_step(const struct node_config *cfg, struct node *n,
     const struct node_event *ev, struct td_instant now, struct node_actions *out);
 
+/* cfg->priority was `old` until now. */
+void node_priority_changed(const struct node_config *cfg, struct node *n, uint8_t old);
+
 /* When the next NODE_EV_TICK is due. */
 struct td_instant node_deadline(const struct node *n);
 
