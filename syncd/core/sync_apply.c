@@ -215,6 +215,7 @@ apply_upsert(
 	e->term = change->term;
 	e->version = change->version;
 	e->flags |= SHADOW_OF_PEER | SHADOW_PEER_HAS;
+	e->flags &= (uint8_t)~SHADOW_STRAY; /* this is what sets the kernel right */
 	e->sweep = s->sweep_now;
 	e->audit = s->audit_now;
 	s->count.upserts_applied++;
