@@ -1,4 +1,4 @@
-/* link_internal.h - what link.c, link_batch.c and link_monitor.c share. */
+/* link_internal.h - what the link_*.c files share. */
 #ifndef TANDEM_VRRPD_LINK_INTERNAL_H
 #define TANDEM_VRRPD_LINK_INTERNAL_H
 
@@ -12,6 +12,7 @@
 
 #define LINK_TAG 112 /* IFA_PROTO and route protocol: the number of VRRP */
 #define LINK_MAC_BYTES 6
+#define LINK_ALIAS_PREFIX "tandem:"
 
 /* An own copy of what the configuration wants of a member. */
 struct link_wanted {
@@ -78,7 +79,11 @@ int link_withdraw(struct link_member *member, const struct link_wanted *what);
 int link_monitor_open(struct link *link);
 void link_monitor_close(struct link *link);
 
-/* link.c: reading the kernel */
+/* link_device.c */
+void link_put_delete(struct rtnl_batch *batch, uint32_t ifindex);
+int link_device_up(struct link_member *member);
+
+/* link_read.c */
 struct link_seen {
 	uint32_t ifindex, parent_ifindex;
 	char name[TD_IFNAME_MAX];
@@ -91,7 +96,7 @@ struct link_seen {
 void link_parse(const struct nlmsghdr *message, struct link_seen *ret_seen);
 int link_read(
     struct link *link, const char *name, uint32_t ifindex, struct link_seen *ret_seen);
-int link_device_up(struct link_member *member);
+int link_dump_addresses(struct link *link, rtnl_each *each, void *context);
 void link_take_parent(struct link_member *member, const struct link_seen *seen);
 int link_read_own_addresses(struct link_member *member);
 bool link_is_virtual(const struct link_member *member, const struct td_addr *addr);

@@ -231,6 +231,10 @@ QUESTIONS = {
     "gratuitous ARP with the virtual address from the physical MAC": lambda: emission(
         "eth0", frame=ethernet(BROADCAST, ROUTER, 0x0806,
                                arp(1, ROUTER, VIP["eth0"], BROADCAST, VIP["eth0"]))),
+    "neighbour advertisement for it from the own address and MAC": lambda: emission(
+        "eth0", frame=ethernet("33:33:00:00:00:01", ROUTER, 0x86DD, icmpv6(
+            "fd09:1::2", "ff02::1", 136, struct.pack("!I", 0x20000000) + ip(VIP6["eth0"])
+            + b"\2\1" + mac(ROUTER)))),
 }
 
 
@@ -380,6 +384,21 @@ def test_a_backup_reaches_the_active(a):
             b(f"fence detach {device}")
         b.close()
         ns_sh("b", "ip link set veth0 down; ip link set veth1 down")
+
+
+def test_a_backup_learns_from_the_announcement_of_another_active(a):
+    """Without a virtual MAC the address moves to another MAC: a Backup must hear of it."""
+    ns_sh("a", f"ip addr del {VIP['eth0']}/24 dev veth0")
+    a("fence close")
+    ns_sh("a", f"ip neigh replace {VIP['eth0']} lladdr 02:de:ad:00:00:01 dev eth0 nud stale")
+    wire = Wire("c", "eth0")
+
+    def learned():
+        wire.send(ethernet(BROADCAST, CLIENT, 0x0806,
+                           arp(1, CLIENT, VIP["eth0"], CLIENT, VIP["eth0"])))
+        return CLIENT in ns_sh("a", f"ip neigh show {VIP['eth0']} dev eth0")
+    wait_until(learned, what="the new MAC")
+    wire.close()
 
 
 def test_no_window_when_a_new_life_takes_over_the_attachment(a):
