@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "common/log.h"
+#include "routerd/confine.h"
 
 const char *
 mgmtd_node_name(const struct mgmtd *m)
@@ -194,11 +195,14 @@ main(int argc, char **argv)
 		.message = on_message,
 		.stop = on_stop,
 	};
-	int code;
+	int code, error;
 
 	signal(SIGPIPE, SIG_IGN);
 	m.room = room_open(argc, argv, TD_ROOM_MGMTD, &callbacks, &m);
 	m.loop = room_loop(m.room);
+	error = confine_self();
+	if (error < 0)
+		log_info("start", "no empty root: %s", strerror(-error));
 	apply_init(&m);
 	code = room_run(m.room);
 	td_config_free(m.config);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/log.h"
+#include "routerd/confine.h"
 #include "routerd/spawn.h"
 
 #define MAGIC 0x74644346U
@@ -327,6 +328,8 @@ parse_child_main(const char *file, const char *node)
 	ssize_t len;
 	int result;
 
+	/* Where the kernel cannot do it, uid, limits and no capability remain. */
+	confine_self();
 	setrlimit(RLIMIT_NPROC, &no_children);
 	len = text != NULL ? read_text(text) : -ENOMEM;
 	if (len < 0) {

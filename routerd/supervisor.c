@@ -402,11 +402,12 @@ perform(struct child *child, enum watch_action action)
 	case WATCH_ACT_KILL:
 		log_err("watch", "room=%s pid=%d does not answer: killed",
 		    td_room_name(child->room), (int)child->pid);
-		/* The lease goes before the process: a hung vrrpd that wakes up in
-		 * between must not find it open, and the kernel may take its time to
-		 * end it. */
+		/* The kernel may take its time to end it: the lease goes first. The
+		 * last words wait until it is reaped, for they send the peer into
+		 * office, and the last act of one that wakes up may be to renew the
+		 * lease. */
 		if (child->room == TD_ROOM_VRRPD)
-			vrrpd_gone(child->sv);
+			close_fence(child->sv);
 		kill(child->pid, SIGKILL);
 		break;
 	}
@@ -469,11 +470,8 @@ child_reaped(struct child *child, int wait_status)
 	if (sv->stopping)
 		child_event(child, WATCH_EV_STOP);
 	asked = child->watch.state == WATCH_STOPPING;
-	if (child->room == TD_ROOM_VRRPD && child->watch.state != WATCH_KILLED &&
-	    (!asked || wait_status != 0))
+	if (child->room == TD_ROOM_VRRPD && (!asked || wait_status != 0))
 		vrrpd_gone(sv);
-	else if (child->room == TD_ROOM_VRRPD && child->watch.state == WATCH_KILLED)
-		close_fence(sv); /* its last act may have been to open it again */
 	describe_exit(child->last_exit, sizeof(child->last_exit), wait_status);
 	log_line(asked && wait_status == 0 ? LOG_LV_INFO : LOG_LV_ERR, "watch",
 	    "room=%s pid=%d exit=%s uptime=%.3fs deaths=%llu%s",

@@ -204,6 +204,12 @@ def test_a_child_has_its_own_user_and_only_its_capabilities(instance):
     assert "0" not in users
 
 
+def test_mgmtd_has_an_empty_root_and_does_its_work(instance):
+    if instance.count("no empty root"):
+        pytest.skip("this kernel has no Landlock")
+    assert instance.metric("tandem_term") == 7
+
+
 def test_one_that_dies_is_started_again_and_told_about(instance):
     before = instance.pids()
     os.kill(before["syncd"], signal.SIGABRT)
@@ -224,14 +230,14 @@ def test_one_that_leaves_by_itself_is_started_again(instance):
     assert instance.count(r"room=lbd pid=\d+ exit=code:3") == 1
 
 
-@pytest.mark.parametrize("room, limit", [("lbd", 1.0), ("vrrpd", 0.2)])
-def test_one_that_hangs_is_killed_in_time(instance, room, limit):
+@pytest.mark.parametrize("room", ["lbd", "vrrpd"])
+def test_one_that_hangs_is_killed_in_time(instance, room):
     pid = instance.pid(room)
     begin = time.monotonic()
     os.kill(pid, signal.SIGUSR1)
     wait_for(lambda: not alive(pid), "killed", 5)
-    # one ping interval until the first unanswered ping, and what this machine stalls
-    assert time.monotonic() - begin < 1.25 * limit + 0.35
+    # a second, one ping interval until the first unanswered ping, and what machines stall
+    assert time.monotonic() - begin < 1.25 + 0.35
     wait_for(lambda: instance.pid(room) not in (0, pid), "started again", 2)
     assert instance.count(f"room={room} pid={pid} does not answer: killed") == 1
     assert instance.count("vrrpd is gone: fence=closed") == (1 if room == "vrrpd" else 0)
