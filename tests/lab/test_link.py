@@ -54,7 +54,7 @@ def a(net):
     driver = Driver("a")
     fence_up(driver, 600000)
     # The driver opens it without privileges, which pytest's own directories refuse.
-    driver.state_dir = Path(tempfile.mkdtemp(prefix="vrrpnet-"))
+    driver.state_dir = Path(tempfile.mkdtemp(prefix="tandem-test-"))
     driver.state_dir.chmod(0o777)
     driver("drop")
     driver(f"link new lab {driver.state_dir}")

@@ -1,10 +1,10 @@
 """Namespaces, raw frames and the driver that the fence and link tests share.
 
-         vrrpnet-c  (client, .100)          vrrpnet-s  (server, .100)
+         c (client, .100)                   s (server, .100)
               | 10.9.1.0/24, fd09:1::/64         | 10.9.2.0/24, fd09:2::/64
         ------+---- bridge lan ----+---     -----+---- bridge wan ---+-----
               | eth0               | eth0        | eth1              | eth1
-         vrrpnet-a (router, .2)    vrrpnet-b (router, .3)     virtual: .1, ::1
+         a (router, .2)            b (router, .3)             virtual: .1, ::1
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("TANDEM_BUILD_DIR", ROOT / "build" / "release"))
 DRIVER = BUILD / "tests" / "vrrp_net_driver"
-PREFIX = "vrrpnet-"
+PREFIX = os.environ.get("LAB_PREFIX", "tdtest") + "-n-"
 
 VMAC = {"eth0": "00:00:5e:00:01:33", "eth1": "00:00:5e:00:01:34"}
 VRID = {"eth0": 51, "eth1": 52}
