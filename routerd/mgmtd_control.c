@@ -20,7 +20,8 @@ struct client {
 	int fd;
 	struct loop_fd lf;
 	struct loop_timer timer;
-	bool busy; /* a request is being worked on */
+	bool busy;    /* a request is being worked on */
+	bool sending; /* its samples are on their way */
 	uint64_t request_id;
 	uint64_t forward_id; /* our id of a request handed to a room; 0 = none */
 	struct collection *collection;
@@ -49,7 +50,7 @@ client_close(struct client *c)
 static void
 request_done(struct client *c)
 {
-	c->busy = false;
+	c->busy = c->sending = false;
 	c->forward_id = 0;
 	samples_free(&c->set);
 	c->sent = 0;
@@ -57,20 +58,19 @@ request_done(struct client *c)
 	loop_timer_set(&c->timer, instant_add(loop_now(c->m->loop), IDLE_LIMIT_NS));
 }
 
-/* False if the client is gone: it was closed. */
-static bool
-send_bytes(struct client *c, uint8_t *bytes, size_t len)
+/* One packet; takes the bytes over. 0, -EAGAIN (the client has not read the last ones),
+ * or another error: then the client is closed and gone. */
+static int
+send_packet(struct client *c, uint8_t *bytes, size_t len)
 {
 	ssize_t n =
 	    bytes != NULL ? send(c->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
-	bool full = n < 0 && bytes != NULL && errno == EAGAIN;
+	int error = n >= 0 ? 0 : bytes != NULL ? -errno : -ENOMEM;
 
 	free(bytes);
-	if (full)
-		return false;
-	if (n < 0)
+	if (error < 0 && error != -EAGAIN)
 		client_close(c);
-	return n >= 0;
+	return error;
 }
 
 void
@@ -88,41 +88,36 @@ control_answer(struct client *client, int32_t status, const char *text)
 		.text = (char *)(uintptr_t)text,
 	};
 	bytes = control_reply_encode(&reply, NULL, &none, &len);
-	/* One packet into the empty queue of a client that waits for it; if even that
-	 * does not fit, the client's own deadline ends it. */
-	if (send_bytes(client, bytes, len))
+	/* The queue is empty: this is the only packet of the answer. */
+	if (send_packet(client, bytes, len) == 0)
 		request_done(client);
 }
 
+/* As many parts as the client's queue takes, then when it has read them; at the end an
+ * empty one that says so. */
 static void
 send_samples(struct client *c)
 {
 	for (;;) {
 		size_t count = c->set.count - c->sent, len = 0;
-		struct control_reply reply = { .id = c->request_id, .more = true };
-		uint8_t *bytes;
+		bool last = count == 0;
+		struct control_reply reply = { .id = c->request_id, .more = !last };
+		uint8_t *bytes = control_reply_encode(
+		    &reply, last ? NULL : c->set.list + c->sent, &count, &len);
+		int error;
 
-		if (count == 0) {
-			control_answer(c, 0, "");
-			return;
-		}
-		bytes =
-		    control_reply_encode(&reply, c->set.list + c->sent, &count, &len);
-		if (count == 0) {
-			/* A sample larger than a packet does not exist: samples.c
-			 * copies what fitted a room's message. */
+		if (!last && count == 0) {
 			free(bytes);
-			c->sent++;
+			c->sent++; /* one sample larger than a packet */
 			continue;
 		}
-		if (bytes != NULL &&
-		    send(c->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-		    errno == EAGAIN) {
-			free(bytes);
+		error = send_packet(c, bytes, len);
+		if (error == -EAGAIN)
 			loop_fd_modify(&c->lf, EPOLLIN | EPOLLOUT);
+		else if (error == 0 && last)
+			request_done(c);
+		if (error < 0 || last)
 			return;
-		}
-		free(bytes);
 		c->sent += count;
 	}
 }
@@ -135,6 +130,7 @@ samples_collected(void *context, struct sample_set *set)
 	c->collection = NULL;
 	c->set = *set;
 	c->sent = 0;
+	c->sending = true;
 	send_samples(c);
 }
 
@@ -204,7 +200,7 @@ on_client(struct loop_fd *lf, uint32_t events)
 	struct control_request request;
 	ssize_t n;
 
-	if ((events & EPOLLOUT) != 0 && c->set.count > 0) {
+	if ((events & EPOLLOUT) != 0 && c->sending) {
 		loop_fd_modify(&c->lf, EPOLLIN);
 		send_samples(c);
 		return;

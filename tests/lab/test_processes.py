@@ -443,6 +443,14 @@ def test_pages(instance):
     assert {p.communicate(timeout=10)[0] for p in many} == {"200"}
 
 
+def test_what_is_more_than_one_packet_arrives_whole(instance):
+    Path(f"/run/tandem/{instance.name}/many-lbd").touch()
+    rows = [row for table in json.loads(instance.ctl("--json", "lb").stdout)["tables"]
+            for row in table["rows"] if "number" in row]
+    assert [row["fake_total"] for row in rows] == list(range(20000))
+    assert instance.get("/metrics").count("tandem_lb_fake_total{") == 20000
+
+
 def test_rubbish_on_the_control_socket_hurts_nobody(instance):
     path = f"/run/tandem/{instance.name}/control.sock"
     for rubbish in (b"\xff" * 100, b"\0", os.urandom(70000)):

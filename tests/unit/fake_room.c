@@ -4,6 +4,7 @@
  *   SIGUSR1                    hangs for good
  *   SIGUSR2                    leaves with code 3
  *   RUNDIR/refuse-ROOM exists  refuses the next configuration
+ *   RUNDIR/many-ROOM exists    has MANY samples to tell
  *
  * The vrrpd among them says that it is Active, the syncd carries peer calls nowhere.
  */
@@ -16,6 +17,8 @@
 #include "common/log.h"
 #include "common/room.h"
 
+#define MANY 20000
+
 struct fake {
 	struct room *room;
 	enum td_room self;
@@ -23,15 +26,22 @@ struct fake {
 	unsigned fds;
 };
 
+static bool
+told_to(const struct fake *f, const char *what)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), TANDEM_RUNDIR "/%s/%s-%s", room_instance(f->room),
+	    what, td_room_name(f->self));
+	return access(path, F_OK) == 0;
+}
+
 static int
 on_config(void *context, struct td_config *config)
 {
 	struct fake *f = context;
-	char path[128];
 
-	snprintf(path, sizeof(path), TANDEM_RUNDIR "/%s/refuse-%s",
-	    room_instance(f->room), td_room_name(f->self));
-	if (f->config != NULL && access(path, F_OK) == 0) {
+	if (f->config != NULL && told_to(f, "refuse")) {
 		td_config_free(config);
 		return -ENOSPC;
 	}
@@ -80,9 +90,16 @@ static void
 on_status(void *context, struct room_status *st)
 {
 	struct fake *f = context;
+	bool many = told_to(f, "many");
 
 	status_gauge(
 	    st, "tandem_fake_descriptors", f->fds, "room", td_room_name(f->self), NULL);
+	for (int k = 0; many && k < MANY; k++) {
+		char number[16];
+
+		snprintf(number, sizeof(number), "%d", k);
+		status_counter(st, "tandem_lb_fake_total", k, "number", number, NULL);
+	}
 }
 
 static void
