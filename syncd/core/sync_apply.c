@@ -380,7 +380,7 @@ local_changed(struct sync_session *s, uint32_t index, enum sync_local what,
 	}
 	e->version++;
 	e->term = s->own_term;
-	e->flags &= (uint8_t)~SHADOW_OF_PEER;
+	e->flags &= (uint8_t) ~(SHADOW_OF_PEER | SHADOW_STRAY);
 	s->diverged = true;
 	sync_mark_dirty(s, index, now);
 }
@@ -401,7 +401,7 @@ local_end(struct sync_session *s, uint32_t index, struct td_instant now)
 	shadow_set_deleted(s->shadow, index, true);
 	e->version++;
 	e->term = s->own_term;
-	e->flags &= (uint8_t)~SHADOW_OF_PEER;
+	e->flags &= (uint8_t) ~(SHADOW_OF_PEER | SHADOW_STRAY);
 	sync_mark_dirty(s, index, now);
 }
 
@@ -529,6 +529,8 @@ retry_entry(struct sync_session *s, uint32_t index, struct td_instant now)
 {
 	struct shadow_entry *e = shadow_at(s->shadow, index);
 
+	if (e->flags & SHADOW_DELETED)
+		return;
 	if (e->flags & SHADOW_UNAPPLIED) {
 		kernel_put(s, index, false, now);
 	} else if (e->flags & SHADOW_STRAY) {
