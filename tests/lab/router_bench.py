@@ -19,7 +19,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 DRIVER = os.environ.get("LB_DRIVER") or os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "../../build/release/tests/lb_driver")
-PREFIX = "lbcore"
+PREFIX = os.environ.get("LB_PREFIX", "lbcore")
 SILENCE_S = 0.4      # how long nothing must come
 ANSWER_S = 3.0       # how long something may take
 
@@ -61,7 +61,8 @@ def wait_for(condition, what, seconds=ANSWER_S):
 
 
 class Server:
-    """Answers each TCP connection and each datagram with "NAME PEER PORT", then echoes."""
+    """Answers each TCP connection and each datagram with "NAME PEER PORT", then echoes;
+    "reset" is answered by a reset."""
 
     def __init__(self, namespace, name, ports):
         self.name = name
@@ -105,7 +106,10 @@ class Server:
                         c.sendall(f"{self.name} {peer[0]} {peer[1]}\n".encode())
                     else:
                         data = s.recv(65536)
-                        if data:
+                        if data == b"reset":
+                            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                         struct.pack("ii", 1, 0))
+                        if data and data != b"reset":
                             s.sendall(data)
                         else:
                             poll.unregister(fd)

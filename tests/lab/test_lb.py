@@ -2,10 +2,12 @@
 list, L12 all servers down (docs/balancer.md)."""
 import collections
 import socket
+import struct
+import time
 
 import pytest
 
-from router_bench import SILENCE_S, Bench, Wire, tcp_segment
+from router_bench import SILENCE_S, Bench, Wire, tcp_segment, wait_for
 
 CONFIG = """
 cluster: bench
@@ -224,6 +226,84 @@ def test_l12_all_down_is_silence_and_counted(bench, router):
     assert bench.datagram("client", VIP, 53) is not None  # another balancer goes on
     router.do("up web s3")
     assert bench.ask("client", VIP, 80)[0] == "s3"
+
+
+# An RST leaves an entry in CLOSE, a FIN one in TIME_WAIT; the client remembers neither.
+@pytest.mark.parametrize("state", ["CLOSE", "TIME_WAIT"])
+@pytest.mark.parametrize("address", [VIP, "2001:db8:1::1"])
+def test_a_port_used_again_while_the_old_flow_is_remembered(bench, router, state, address):
+    """The kernel replaces an ended flow at the SYN of its successor, which is a new one."""
+    bench.shell("client", "sysctl -qw net.ipv4.tcp_max_tw_buckets=0")
+    family = "-f ipv6 " if ":" in address else ""
+    bench.ask("client", address, 80)  # the neighbours are known
+    seen = collections.Counter()
+    for _ in range(30):
+        begin = time.monotonic()
+        s, server, _ = bench.connect("client", address, 80, source_port=41000)
+        assert time.monotonic() - begin < 0.9  # no SYN was lost and repeated
+        seen[server] += 1
+        if state == "CLOSE":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            s.shutdown(socket.SHUT_WR)
+            assert s.recv(64) == b""
+        s.close()
+        wait_for(lambda: state in bench.shell(
+            "router", f"conntrack -L {family}-p tcp --orig-port-src 41000 2>/dev/null").split(),
+                 f"an entry in {state}")
+    assert set(seen.values()) == {30 // len(seen)}, seen
+    assert router.counts()["drop", "lost_mark", ""] == 0
+
+
+def test_a_syn_that_conntrack_leaves_with_an_ended_flow_keeps_no_mark(bench, router):
+    """After an RST of the server conntrack tries the client's next SYN on the old entry."""
+    bench.shell("router", "nft add table inet user; nft add counter inet user left; "
+                          "nft 'add chain inet user c { type filter hook forward priority 0; }'; "
+                          "nft 'add rule inet user c meta mark != 0 counter name left'")
+    s, _, _ = bench.connect("client", VIP, 80, source_port=41000)
+    s.sendall(b"reset")
+    with pytest.raises(ConnectionResetError):
+        s.recv(64)
+    s.close()
+    assert "CLOSE" in bench.shell("router", "conntrack -L -p tcp --orig-port-src 41000")
+    bench.ask("client", VIP, 80, source_port=41000)
+    assert "packets 0 " in bench.shell("router", "nft list counter inet user left")
+
+
+@pytest.mark.parametrize("live", ["SYN_SENT", "ESTABLISHED"])
+def test_a_syn_of_a_live_flow_is_not_scheduled(bench, router, live):
+    """Repeated, or out of place: it goes where the flow goes and takes nobody's turn."""
+    if live == "SYN_SENT":
+        for server in bench.servers:
+            bench.shell(server, "nft add table ip mute; nft 'add chain ip mute i { type filter "
+                                "hook input priority 0; policy drop; }'")
+        s = bench.socket("client")
+        s.bind(("", 41000))
+        s.setblocking(False)
+        s.connect_ex((VIP, 80))
+    else:
+        s, _, _ = bench.connect("client", VIP, 80, source_port=41000)
+    entry = "conntrack -L -p tcp --orig-port-src 41000 -o id 2>/dev/null"
+    wait_for(lambda: live in bench.shell("router", entry), f"an entry in {live}")
+
+    def identity():
+        fields = bench.shell("router", entry).split()
+        return [f for f in fields if f.startswith(("src=", "id=", "mark="))]
+
+    before, scheduled = identity(), router.counts()
+    raw = bench.socket("client", kind=socket.SOCK_RAW, proto=socket.IPPROTO_TCP)
+    known = router.stats()["scheduler_3"]
+    for _ in range(4):
+        raw.sendto(tcp_segment("203.0.113.254", VIP, 41000, 80, "SYN"), (VIP, 0))
+    wait_for(lambda: router.stats()["scheduler_3"] >= known + 4, "four known packets")
+    assert identity() == before
+    assert {k: n for k, n in router.counts().items() if k[0] == "server_new"} == {
+        k: n for k, n in scheduled.items() if k[0] == "server_new"}
+    raw.close()
+    if live == "ESTABLISHED":
+        s.sendall(b"still here")
+        assert s.recv(64) == b"still here"
+    s.close()
 
 
 def test_l6_udp_stays_with_its_server_for_the_flow(bench, router):

@@ -5,7 +5,8 @@
  * packet to a bind that no conntrack entry carries is its business: it gets the slot of
  * a server, or TD_MARK_SERVER_DROP, in the low bits of the packet mark. The
  * translation, the source list and the firewall are nftables' (docs/nat.md), every
- * later packet is conntrack's.
+ * later packet is conntrack's. An entry whose TCP session has ended carries no SYN:
+ * conntrack puts a new entry in its place, which needs a server of its own.
  *
  *   packet -> fence -> here: mark -> guard (mark drop, sources, firewall)
  *                                 -> translate_in (mark -> server) -> conntrack
@@ -19,6 +20,7 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/pkt_cls.h>
 #include <linux/tcp.h>
 #include <bpf/bpf_endian.h>
@@ -58,10 +60,17 @@ struct {
 } lb_counters SEC(".maps");
 
 /* The kernel's conntrack lookup; the options in their first form, which every kernel
- * that has the function takes. */
+ * that has the function takes. Of the entry only the state of a TCP session is read,
+ * at the place where the running kernel has it. */
+struct ip_ct_tcp {
+	__u8 state;
+} __attribute__((preserve_access_index));
+union nf_conntrack_proto {
+	struct ip_ct_tcp tcp;
+} __attribute__((preserve_access_index));
 struct nf_conn {
-}; /* a definition, though never looked into: libbpf wants the same kind as the kernel's
-    */
+	union nf_conntrack_proto proto;
+} __attribute__((preserve_access_index));
 struct bpf_ct_opts___tandem {
 	__s32 netns_id;
 	__s32 error;
@@ -175,13 +184,30 @@ read_packet(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
+/* TCP begins with a SYN; anything else without an entry is the rest of a session that
+ * is not known here (yet): a server chosen now would only reset it. */
 static __always_inline int
-is_known(struct __sk_buff *skb, const struct packet *p)
+begins_flow(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 flags;
+
+	if (p->destination.protocol != IPPROTO_TCP)
+		return 1;
+	if (bpf_skb_load_bytes(skb, p->transport + 13, &flags, 1) < 0)
+		return 0;
+	return (flags & 0x17) == 0x02; /* of FIN, SYN, RST and ACK only SYN */
+}
+
+/* Whether an entry carries the packet. From TIME_WAIT and CLOSE a SYN begins anew, from
+ * every other state it is part of the session: a repeated SYN, or one out of place. */
+static __always_inline int
+is_known(struct __sk_buff *skb, const struct packet *p, int begins)
 {
 	struct bpf_ct_opts___tandem opts = { .netns_id = -1,
 		.l4proto = p->destination.protocol };
 	struct bpf_sock_tuple tuple = { 0 };
 	struct nf_conn *ct;
+	int known = 1;
 	__u32 len;
 
 	if (p->destination.family == FAMILY_INET) {
@@ -200,8 +226,14 @@ is_known(struct __sk_buff *skb, const struct packet *p)
 	ct = bpf_skb_ct_lookup(skb, &tuple, len, &opts, sizeof(opts));
 	if (ct == NULL)
 		return 0;
+	if (begins && p->destination.protocol == IPPROTO_TCP) {
+		__u8 state = ct->proto.tcp.state;
+
+		known =
+		    state != TCP_CONNTRACK_TIME_WAIT && state != TCP_CONNTRACK_CLOSE;
+	}
 	bpf_ct_release(ct);
-	return 1;
+	return known;
 }
 
 static __always_inline __u32
@@ -229,20 +261,6 @@ choose(const struct packet *p, const struct lb_bind *bind)
 	return table->slot[at];
 }
 
-/* TCP begins with a SYN; anything else without an entry is the rest of a session that
- * is not known here (yet): a server chosen now would only reset it. */
-static __always_inline int
-begins_flow(struct __sk_buff *skb, const struct packet *p)
-{
-	__u8 flags;
-
-	if (p->destination.protocol != IPPROTO_TCP)
-		return 1;
-	if (bpf_skb_load_bytes(skb, p->transport + 13, &flags, 1) < 0)
-		return 0;
-	return (flags & 0x17) == 0x02; /* of FIN, SYN, RST and ACK only SYN */
-}
-
 static __always_inline void
 mark(struct __sk_buff *skb, __u32 slot)
 {
@@ -256,7 +274,7 @@ lb_schedule(struct __sk_buff *skb)
 	struct packet p = { 0 };
 	const struct lb_bind *bind;
 	__u32 slot;
-	int r = read_packet(skb, &p);
+	int begins, r = read_packet(skb, &p);
 
 	if (r != 0) {
 		if (r < 0)
@@ -266,11 +284,12 @@ lb_schedule(struct __sk_buff *skb)
 	bind = bpf_map_lookup_elem(&lb_binds, &p.destination);
 	if (bind == NULL)
 		return TC_ACT_UNSPEC;
-	if (is_known(skb, &p)) {
+	begins = begins_flow(skb, &p);
+	if (is_known(skb, &p, begins)) {
 		count(LB_KNOWN);
 		return TC_ACT_UNSPEC;
 	}
-	if (!begins_flow(skb, &p)) {
+	if (!begins) {
 		count(LB_MIDSTREAM);
 		mark(skb, TD_MARK_SERVER_DROP);
 		return TC_ACT_UNSPEC;

@@ -234,9 +234,16 @@ nat_compile_guard(struct nat_compiler *c)
 
 	nat_text_add(&c->text,
 	    "\tchain guard {\n"
-	    "\t\ttype filter hook prerouting priority mangle - 10; policy accept;\n"
-	    "\t\tct state established,related,untracked accept\n"
-	    "\t\tct state invalid goto invalid_packet\n");
+	    "\t\ttype filter hook prerouting priority mangle - 10; policy accept;\n");
+	/* A SYN after the end of a session is scheduled, but conntrack may take it into
+	 * the old entry: then it goes the old way, and its mark is given back. */
+	if (c->slots->server_count > 0)
+		nat_text_add(&c->text,
+		    "\t\tmeta mark & 0x%08x != 0 ct state established,related "
+		    "meta mark set meta mark & 0x%08x\n",
+		    TD_MARK_SERVER_MASK, ~TD_MARK_SERVER_MASK);
+	nat_text_add(&c->text, "\t\tct state established,related,untracked accept\n"
+			       "\t\tct state invalid goto invalid_packet\n");
 	guard_spoofed(c);
 	for (unsigned f = 0; f < NAT_FAMILIES; f++)
 		nat_text_add(&c->text,
