@@ -15,6 +15,7 @@ mount_root() {
 root=/run/tandem-lab-root
 mkdir -p "$root"
 mount --rbind / "$root" || exit 1
+set -m # else the child would ignore SIGINT, and all that it starts
 # shellcheck disable=SC2016
 chroot "$root" sh -c 'cd "$1" && shift && exec "$@"' sh "$@" &
 child=$!

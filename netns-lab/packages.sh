@@ -24,7 +24,7 @@ packages_bench=(
 packages_test=(
 	libclang-rt-dev python3-pytest python3-yaml python3-scapy keepalived conntrackd
 	tcpdump tshark frr ucarp iputils-arping iputils-ping ethtool iptables socat
-	netcat-openbsd curl jq
+	netcat-openbsd curl jq bpftool
 )
 
 # daemons that Debian would enable although only the lab runs them, in namespaces

@@ -39,7 +39,8 @@ def test_an_ended_demo_leaves_nothing(who, signo):
     demo = subprocess.Popen(
         [os.path.join(REPO, "netns-lab/lab"), "demo", "--classic", "--sessions", "5",
          "--bulk", "0"], env=dict(os.environ, LAB_PREFIX=PREFIX), start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         topology = Topology(PREFIX)
         wait_for("the demo's routers run", lambda: pids_in(topology.ns("r2")), 60)
