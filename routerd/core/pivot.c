@@ -298,11 +298,24 @@ common_prefix(const struct pivot *p, const char *prefix)
 	return len;
 }
 
-/* Rows of counters that never counted say nothing to a person. */
+/* Whether the rows are ways in which something can go, rather than things. */
+static bool
+is_tally(const struct sample *shape)
+{
+	static const char *const keys[] = { "reason", "outcome", "result", "what" };
+
+	for (unsigned l = 0; l < shape->label_count; l++)
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+			if (strcmp(shape->key[l], keys[i]) == 0)
+				return true;
+	return false;
+}
+
+/* What has never happened says nothing to a person; a thing is shown even so. */
 static bool
 row_is_silent(const struct pivot *p, size_t row)
 {
-	if (p->row_count <= SILENT_ROWS_SHOWN || p->shape->type == TD_INFO)
+	if (p->row_count <= SILENT_ROWS_SHOWN || !is_tally(p->shape))
 		return false;
 	for (unsigned c = 0; c < p->column_count; c++)
 		if (p->column[c]->type != TD_COUNTER ||

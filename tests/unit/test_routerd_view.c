@@ -160,6 +160,27 @@ test_tables_rows_of_counters_that_never_counted_are_counted(void **state)
 }
 
 static void
+test_tables_a_rule_that_never_matched_is_still_a_rule(void **state)
+{
+	static const char *const rules[] = { "a", "b", "c", "d", "e" };
+	struct sample_set set = { 0 };
+	struct text out = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		put(&set, "tandem_nat_rule_packets_total", TD_COUNTER, 0, "rule",
+		    rules[i]);
+	pivot_tables(&out, &set, all, "tandem_nat_");
+	expect(&out, "RULE  RULE PACKETS\n"
+		     "a                0\n"
+		     "b                0\n"
+		     "c                0\n"
+		     "d                0\n"
+		     "e                0\n");
+	samples_free(&set);
+}
+
+static void
 test_tables_too_wide_for_a_line_stand_upright(void **state)
 {
 	static const char *const names[] = { "tandem_advertisements_received_total",
@@ -365,6 +386,7 @@ main(void)
 		    test_tables_things_that_only_share_a_label_name_stand_apart),
 		cmocka_unit_test(
 		    test_tables_rows_of_counters_that_never_counted_are_counted),
+		cmocka_unit_test(test_tables_a_rule_that_never_matched_is_still_a_rule),
 		cmocka_unit_test(test_tables_too_wide_for_a_line_stand_upright),
 		cmocka_unit_test(test_help_is_found_by_bisection),
 		cmocka_unit_test(test_json_holds_everything),
