@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <tandem/assert.h>
 #include "common/clock.h"
@@ -42,7 +43,7 @@ static void
 on_fence_timer(struct loop_timer *timer)
 {
 	struct daemon *d = timer->context;
-	int result = term_store_flush(&d->terms);
+	int result = term_store_poll(&d->terms);
 
 	if (result < 0)
 		log_limited(
@@ -429,7 +430,7 @@ close_daemon(struct daemon *d)
 	witness_socket_free(d->witness);
 	fence_free(d->fence);
 	fence_fds_close(&d->fence_fds);
-	(void)term_store_flush(&d->terms);
+	(void)term_store_finish(&d->terms);
 	if (d->state_dir_fd >= 0)
 		close(d->state_dir_fd);
 	td_config_free(d->config);
@@ -462,6 +463,9 @@ main(int argc, char **argv)
 	d.room = room_open(argc, argv, TD_ROOM_VRRPD, &callbacks, &d);
 	if (d.room == NULL)
 		return EXIT_FAILURE;
+	/* A page fault to a disk could outlast the lease. tandemd has raised the limit. */
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		log_warn("vrrp", "memory is not locked: %s", strerror(errno));
 	d.loop = room_loop(d.room);
 	loop_timer_init(d.loop, &d.timer, daemon_tick, &d);
 	loop_timer_init(d.loop, &d.fence_timer, on_fence_timer, &d);

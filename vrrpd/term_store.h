@@ -1,9 +1,10 @@
 /*
  * term_store.h - the highest term of this node, across crashes.
  *
- * A takeover must not wait for a disk. So the next term is written and flushed into a
- * file beside the real one while nothing is urgent (prepare), and taking it into use is
- * one rename (commit); the directory is flushed afterwards (flush).
+ * Neither a takeover nor an advertisement may wait for a disk. So the next term is
+ * written into a file beside the real one and flushed in the background (prepare);
+ * taking it into use is one rename (commit), whose directory is flushed in the
+ * background again. Only a commit that nobody prepared waits.
  *
  * Files    "term" and "term.next" in the state directory: a number and a newline.
  * Errors   negative errno. -EINVAL: the file is not what we wrote.
@@ -11,20 +12,30 @@
 #ifndef TANDEM_VRRPD_TERM_STORE_H
 #define TANDEM_VRRPD_TERM_STORE_H
 
+#include <aio.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct term_store {
 	int dir_fd; /* borrowed; -1: nothing is kept */
 	uint64_t stored, prepared;
-	bool unflushed;
+	struct aiocb flush;   /* of a file descriptor that it owns */
+	bool flushing;        /* the kernel is at work on it */
+	uint64_t flush_term;  /* prepared when it ends; 0: it is the directory */
+	uint64_t next_term;   /* to be prepared when it ends; 0: none */
+	bool directory_dirty; /* to be flushed when it ends */
 };
 
 /* An absent file is term 0. */
 int term_store_open(struct term_store *ts, int dir_fd, uint64_t *ret_term);
+/* Returns before the term is on disk. */
 int term_store_prepare(struct term_store *ts, uint64_t term);
 /* Fast if `term` was prepared. Lower than stored: nothing to do. */
 int term_store_commit(struct term_store *ts, uint64_t term);
-int term_store_flush(struct term_store *ts);
+/* Sees whether a flush has ended, and starts the next. Call it every second or so; the
+ * result is that of a flush that has ended. */
+int term_store_poll(struct term_store *ts);
+/* Waits for everything. */
+int term_store_finish(struct term_store *ts);
 
 #endif
