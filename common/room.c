@@ -436,6 +436,7 @@ control_packet(struct room *room, const struct control_packet *packet)
 		break;
 	case CONTROL_CONFIG_ACK:
 	case CONTROL_PONG:
+	case CONTROL_BUSY:
 		log_limited(LOG_LV_WARN, "room", 1, "control kind=%d is not for a room",
 		    (int)packet->kind);
 		break;
@@ -551,6 +552,17 @@ room_exit(struct room *room, int code)
 {
 	room->exiting = true;
 	loop_stop(room->loop, code);
+}
+
+void
+room_busy(struct room *room)
+{
+	const struct control_packet busy = {
+		.kind = CONTROL_BUSY, .room = room->self, .fd = -1
+	};
+
+	/* Unsent: the pings will judge as if nothing had been announced. */
+	control_send(room->control_lf.fd, &busy);
 }
 
 struct loop *

@@ -54,6 +54,9 @@ struct room *room_open(int argc, char **argv, enum td_room self,
     const struct room_callbacks *callbacks, void *context);
 int room_run(struct room *room);             /* frees the room; the exit code */
 void room_exit(struct room *room, int code); /* ends room_run */
+/* What comes now, before the callback returns, may take as long as a configuration:
+ * pings are answered after it. */
+void room_busy(struct room *room);
 
 struct loop *room_loop(struct room *room);
 const char *room_instance(const struct room *room);
@@ -96,6 +99,7 @@ enum control_kind {
 	CONTROL_PING,       /* number: echo */
 	CONTROL_PONG,
 	CONTROL_STOP,
+	CONTROL_BUSY, /* child -> tandemd; until its next PONG */
 };
 struct control_packet {
 	enum control_kind kind;

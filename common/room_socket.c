@@ -109,6 +109,7 @@ kind_has_fd(enum control_kind kind)
 	case CONTROL_PING:
 	case CONTROL_PONG:
 	case CONTROL_STOP:
+	case CONTROL_BUSY:
 		break;
 	}
 	return false;

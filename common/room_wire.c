@@ -17,7 +17,7 @@ static_assert(
     TANDEM__ROOM__REQUEST_KIND__CONFIG_ABORT == (int)TD_REQ_CONFIG_ABORT, "requests");
 static_assert(
     TANDEM__ROOM__SAMPLE_TYPE__HISTOGRAM_BUCKET == (int)TD_HISTOGRAM_BUCKET, "samples");
-static_assert(TANDEM__ROOM__CONTROL_KIND__CONTROL_STOP == (int)CONTROL_STOP, "control");
+static_assert(TANDEM__ROOM__CONTROL_KIND__CONTROL_BUSY == (int)CONTROL_BUSY, "control");
 static_assert(DECODE_BYTES_MAX >
 		  TD_MSG_BYTES_MAX / 2 *
 		      (sizeof(Tandem__Room__Sample) + sizeof(Tandem__Room__Sample *)),
@@ -551,7 +551,7 @@ control_decode(const uint8_t *bytes, size_t len, struct control_packet *ret_pack
 	allocator = arena_protobuf(&arena);
 	packed = tandem__room__control__unpack(&allocator, len, bytes);
 	if (packed != NULL && packed->present &&
-	    in_range((int)packed->kind, CONTROL_STOP) &&
+	    in_range((int)packed->kind, CONTROL_BUSY) &&
 	    in_range((int)packed->room, TD_ROOM_COUNT - 1) &&
 	    take_text(packet.text, sizeof(packet.text), packed->text)) {
 		packet.kind = (enum control_kind)packed->kind;

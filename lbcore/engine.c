@@ -227,15 +227,11 @@ open_forwarding(struct engine *engine)
 	engine->forwarding = r == 0;
 }
 
-const struct nat_count *
-engine_counts(struct engine *engine)
+static const struct nat_count *
+counts_read(struct engine *engine, struct model *model)
 {
-	struct model *model = engine->model;
-	int r;
+	int r = nat_counts_read(engine->nat, &model->ruleset, model->counts);
 
-	if (model == NULL)
-		return NULL;
-	r = nat_counts_read(engine->nat, &model->ruleset, model->counts);
 	/* The rules were replaced under the dump: once more. */
 	if (r == -EINTR)
 		r = nat_counts_read(engine->nat, &model->ruleset, model->counts);
@@ -251,12 +247,18 @@ engine_counts(struct engine *engine)
 	return model->counts;
 }
 
+const struct nat_count *
+engine_counts(struct engine *engine)
+{
+	return engine->model != NULL ? counts_read(engine, engine->model) : NULL;
+}
+
 /* The kernel's counters begin at 0 with a new table: what they had so far goes into the
  * model's base, by what a counter means and not by its place in the configuration. */
 static int
 write_rules(struct engine *engine, struct model *model, struct model *old, bool force)
 {
-	const struct nat_count *totals = old != NULL ? engine_counts(engine) : NULL;
+	const struct nat_count *totals = old != NULL ? counts_read(engine, old) : NULL;
 	bool changed;
 	int r = nat_apply(engine->nat, &model->ruleset, force, &changed);
 
@@ -288,9 +290,16 @@ engine_apply(struct engine *engine, struct td_config *config)
 
 	if (r < 0)
 		return r;
-	if (old != NULL)
+	if (old != NULL) {
 		inherit_health(model, old);
-	r = write_rules(engine, model, old, false);
+		r = write_rules(engine, model, old, false);
+	} else {
+		/* Nobody watched the table before this process: one that says it has
+		 * these rules gives its counters, not its word. */
+		bool ours = nat_apply_carries(engine->nat, &model->ruleset);
+
+		r = write_rules(engine, model, ours ? model : NULL, true);
+	}
 	if (r < 0) {
 		model_free(model);
 		return r;

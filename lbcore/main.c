@@ -27,12 +27,21 @@ struct lbd {
 	uint64_t stale_health;      /* told for a configuration that is not in force */
 };
 
+/* Writing a large table takes longer than a ping may. */
+static void
+maintain(struct lbd *lbd)
+{
+	if (engine_watch(lbd->engine))
+		room_busy(lbd->room);
+	engine_maintain(lbd->engine);
+}
+
 static void
 on_maintain(struct loop_timer *timer)
 {
 	struct lbd *lbd = timer->context;
 
-	engine_maintain(lbd->engine);
+	maintain(lbd);
 	loop_timer_set(timer, instant_add(loop_now(timer->loop), MAINTAIN_INTERVAL_NS));
 }
 
@@ -48,7 +57,7 @@ on_drift(struct loop_fd *lf, uint32_t epoll_events)
 	/* At once, but no tug of war: what comes sooner waits for the next round. */
 	if (instant_reached(now, instant_add(lbd->repaired, MAINTAIN_INTERVAL_NS))) {
 		lbd->repaired = now;
-		engine_maintain(lbd->engine);
+		maintain(lbd);
 	}
 }
 

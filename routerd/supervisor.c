@@ -242,6 +242,8 @@ on_control(struct loop_fd *lf, uint32_t events)
 		if (packet.kind == CONTROL_PONG) {
 			child_event(child, WATCH_EV_PONG);
 			check_ready(child->sv);
+		} else if (packet.kind == CONTROL_BUSY) {
+			child_event(child, WATCH_EV_BUSY);
 		} else if (packet.kind == CONTROL_CONFIG_ACK) {
 			config_acknowledged(child, &packet);
 		}

@@ -190,6 +190,15 @@ comment_read(struct nat_apply *apply, char ret_comment[NAT_COMMENT_MAX])
 	return r == -ENOENT ? 0 : r;
 }
 
+bool
+nat_apply_carries(struct nat_apply *apply, const struct nat_ruleset *ruleset)
+{
+	char want[NAT_COMMENT_MAX], have[NAT_COMMENT_MAX];
+
+	nat_ruleset_comment(ruleset->digest, want);
+	return comment_read(apply, have) == 0 && strcmp(want, have) == 0;
+}
+
 int
 nat_apply(struct nat_apply *apply, const struct nat_ruleset *ruleset, bool force,
     bool *ret_changed)

@@ -3,8 +3,8 @@
  *
  * Source   nf_tables: a batch replaces the table as a whole or not at all, so a packet
  *          is judged by the old rules or the new ones; conntrack is not touched.
- * Same     a table whose comment carries the ruleset's digest is left as it is;
- *          counters go on, also across a restart of the process.
+ * Same     a table whose comment carries the ruleset's digest is left as it is, unless
+ *          the caller knows better; counters go on.
  * Drift    nat_apply_fd is readable when somebody changed nftables; nat_apply_drift
  *          says whether it was our table.
  * Rights   CAP_NET_ADMIN, in the network namespace of the caller.
@@ -23,9 +23,13 @@ int nat_apply_new(struct nat_apply **ret_apply);
 void nat_apply_free(struct nat_apply *apply); /* the table stays */
 
 /* The rules stand, or the old ones do and the error is returned. `force` writes them
- * even if the table says that it carries them already: the repair of a drift. */
+ * even if the table says that it carries them already: it was changed, or may have
+ * been while nobody watched. */
 int nat_apply(struct nat_apply *apply, const struct nat_ruleset *ruleset, bool force,
     bool *ret_changed);
+/* The table in the kernel says that it carries these rules: they were written by this
+ * process or an earlier one. Whether somebody changed them since, it cannot say. */
+bool nat_apply_carries(struct nat_apply *apply, const struct nat_ruleset *ruleset);
 const char *nat_apply_error(const struct nat_apply *apply);
 
 int nat_apply_fd(const struct nat_apply *apply);

@@ -29,7 +29,8 @@ missed_limit(const struct watch_rules *rules, const struct watch *w)
 		return rules->missed_stop_max;
 	if (w->state == WATCH_STARTING)
 		return rules->missed_start_max;
-	return w->config_pending ? rules->missed_config_max : rules->missed_max;
+	return w->config_pending || w->busy ? rules->missed_config_max
+					    : rules->missed_max;
 }
 
 static enum watch_action
@@ -39,6 +40,7 @@ spawn(const struct watch_rules *rules, struct watch *w, struct td_instant now)
 	w->started = now;
 	w->missed = 0;
 	w->config_pending = false;
+	w->busy = false;
 	w->spawns++;
 	w->deadline = instant_add(now, rules->ping_interval_ns);
 	return WATCH_ACT_SPAWN;
@@ -119,6 +121,8 @@ watch_step(const struct watch_rules *rules, struct watch *w, enum watch_event ev
 	case WATCH_EV_PONG:
 		if (w->state == WATCH_STARTING)
 			w->state = WATCH_UP;
+		/* In one order on one socket: it was sent after the work. */
+		w->busy = false;
 		/* A room that is leaving is given its time once, whatever it answers.
 		 */
 		if (w->state == WATCH_UP)
@@ -131,6 +135,12 @@ watch_step(const struct watch_rules *rules, struct watch *w, enum watch_event ev
 	case WATCH_EV_CONFIG_ACK:
 		w->config_pending = false;
 		w->missed = 0;
+		return WATCH_ACT_NONE;
+	case WATCH_EV_BUSY:
+		if (w->state == WATCH_UP) {
+			w->busy = true;
+			w->missed = 0;
+		}
 		return WATCH_ACT_NONE;
 	case WATCH_EV_EXIT:
 		if (w->state == WATCH_STOPPING) {

@@ -32,12 +32,12 @@ enum watch_state {
 
 struct watch_rules {
 	int64_t ping_interval_ns;
-	uint32_t missed_max;       /* unanswered pings that mean "hung" */
-	uint32_t missed_start_max; /* the same before the first answer */
-	uint32_t
-	    missed_config_max;    /* and while a new configuration is being digested */
-	uint32_t missed_stop_max; /* and after the request to stop */
-	int64_t backoff_ns;       /* delay of the second restart */
+	uint32_t missed_max;        /* unanswered pings that mean "hung" */
+	uint32_t missed_start_max;  /* the same before the first answer */
+	uint32_t missed_config_max; /* and while a new configuration is being digested,
+				       or work that was announced */
+	uint32_t missed_stop_max;   /* and after the request to stop */
+	int64_t backoff_ns;         /* delay of the second restart */
 	int64_t backoff_max_ns;
 	int64_t quiet_ns; /* an uptime that ends a series of crashes */
 };
@@ -48,6 +48,7 @@ struct watch {
 	struct td_instant started;
 	uint32_t missed;
 	bool config_pending;
+	bool busy;       /* it announced long work and has answered no ping since */
 	uint32_t streak; /* deaths without a quiet period in between */
 	uint64_t spawns, deaths, hangs;
 };
@@ -57,6 +58,7 @@ enum watch_event {
 	WATCH_EV_PONG,
 	WATCH_EV_CONFIG_SENT,
 	WATCH_EV_CONFIG_ACK,
+	WATCH_EV_BUSY, /* answers after some work, at most as long as a configuration */
 	WATCH_EV_EXIT, /* reaped; also: could not be spawned */
 	WATCH_EV_TICK,
 	WATCH_EV_STOP,

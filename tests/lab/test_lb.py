@@ -255,18 +255,20 @@ def test_a_port_used_again_while_the_old_flow_is_remembered(bench, router, state
     assert router.counts()["drop", "lost_mark", ""] == 0
 
 
-def test_a_syn_that_conntrack_leaves_with_an_ended_flow_keeps_no_mark(bench, router):
+def test_a_syn_that_conntrack_leaves_with_an_ended_flow_goes_the_old_way_unmarked(bench, router):
     """After an RST of the server conntrack tries the client's next SYN on the old entry."""
     bench.shell("router", "nft add table inet user; nft add counter inet user left; "
                           "nft 'add chain inet user c { type filter hook forward priority 0; }'; "
                           "nft 'add rule inet user c meta mark != 0 counter name left'")
-    s, _, _ = bench.connect("client", VIP, 80, source_port=41000)
+    s, server, _ = bench.connect("client", VIP, 80, source_port=41000)
     s.sendall(b"reset")
     with pytest.raises(ConnectionResetError):
         s.recv(64)
     s.close()
     assert "CLOSE" in bench.shell("router", "conntrack -L -p tcp --orig-port-src 41000")
-    bench.ask("client", VIP, 80, source_port=41000)
+    begin = time.monotonic()
+    assert bench.ask("client", VIP, 80, source_port=41000)[0] == server
+    assert time.monotonic() - begin < 0.9
     assert "packets 0 " in bench.shell("router", "nft list counter inet user left")
 
 

@@ -269,6 +269,14 @@ def test_a_table_that_somebody_changed_is_written_again(bench, router):
     assert router.stats()["repaired"] == 2
 
 
+def test_a_table_that_was_changed_while_nobody_watched_is_written_again(bench, router):
+    bench.ask("client", "203.0.113.10", 8000)
+    bench.shell("router", "nft flush chain inet tandem translate_in")
+    router.do(f"restart {bench.configure(model())}")
+    assert bench.ask("client", "203.0.113.10", 8000)[0] == "s2"
+    assert router.counts()["port_forward", "tcp", ""] == 2
+
+
 def test_a_foreign_table_is_left_alone(bench, router):
     bench.shell("router", "nft add table inet other; nft add chain inet other c")
     router.do("maintain")

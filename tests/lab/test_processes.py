@@ -243,6 +243,15 @@ def test_one_that_hangs_is_killed_in_time(instance, room):
     assert instance.count("vrrpd is gone: fence=closed") == (1 if room == "vrrpd" else 0)
 
 
+def test_one_that_announced_long_work_is_not_killed_for_it(instance):
+    pid = instance.pid("lbd")
+    os.kill(pid, signal.SIGWINCH)
+    wait_for(lambda: instance.count("work done"), "the work is done")
+    assert instance.pid("lbd") == pid
+    os.kill(pid, signal.SIGUSR1)  # what comes after it is judged as ever
+    wait_for(lambda: not alive(pid), "killed", 2.5)
+
+
 def test_two_deaths_in_a_row_wait_and_raise_the_alarm(instance):
     for _ in range(2):
         pid = wait_for(lambda: instance.pid("checkd"), "checkd")

@@ -3,6 +3,7 @@
  *
  *   SIGUSR1                    hangs for good
  *   SIGUSR2                    leaves with code 3
+ *   SIGWINCH                   announces long work and does it, for two seconds
  *   RUNDIR/refuse-ROOM exists  refuses the next configuration
  *   RUNDIR/many-ROOM exists    has MANY samples to tell
  *
@@ -18,6 +19,7 @@
 #include "common/room.h"
 
 #define MANY 20000
+#define BUSY_SECONDS 2
 
 struct fake {
 	struct room *room;
@@ -114,9 +116,16 @@ on_stop(void *context, bool orphan)
 static void
 on_signal(void *context, int signo)
 {
-	(void)context;
+	struct fake *f = context;
+
 	if (signo == SIGUSR2)
 		exit(3);
+	if (signo == SIGWINCH) {
+		room_busy(f->room);
+		sleep(BUSY_SECONDS);
+		log_info("fake", "work done");
+		return;
+	}
 	for (;;)
 		pause();
 }
@@ -148,6 +157,7 @@ main(int argc, char **argv)
 	f.room = room_open(argc, argv, f.self, &callbacks, &f);
 	loop_signal_add(room_loop(f.room), SIGUSR1, on_signal, &f);
 	loop_signal_add(room_loop(f.room), SIGUSR2, on_signal, &f);
+	loop_signal_add(room_loop(f.room), SIGWINCH, on_signal, &f);
 	code = room_run(f.room);
 	td_config_free(f.config);
 	return code;
