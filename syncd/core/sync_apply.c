@@ -8,7 +8,7 @@
 #define WALK_ENTRIES_PER_TICK 8192
 #define WALK_OPERATIONS_PER_TICK 512
 #define RETRY_INTERVAL_NS NS_PER_S
-#define RESYNC_INTERVAL_NS (60 * NS_PER_S)
+#define RESYNC_INTERVAL_NS (10 * NS_PER_S)
 #define ERRNO_EXIST (-17) /* -EEXIST of the kernel ABI */
 
 static uint32_t
@@ -108,6 +108,7 @@ sync_apply_start(
 	s->applied = (struct sync_position){ start->epoch, start->first_seq - 1 };
 	s->whole = false;
 	s->undecodable = false;
+	s->doubtful = false;
 	s->full_peer = false;
 	s->sweep.running = false;
 	s->sweep_now++;
@@ -197,6 +198,11 @@ apply_upsert(
 			refuse_ended(s, index, now);
 			return;
 		}
+		/* Said before the peer became the authority, and told here to have
+		 * ended since: the two have crossed on their way. */
+		if (change->known && s->authority.side == SYNC_PEER &&
+		    change->term < s->authority.term)
+			s->doubtful = true;
 	} else {
 		if (!accepts(s, index, change->term)) {
 			refuse(s, index, false, now);
@@ -572,7 +578,7 @@ ask_again(struct sync_session *s, struct td_instant now)
 	struct sync_msg msg = { .kind = SYNC_RESYNC };
 
 	if (s->link != SYNC_LINK_UP || !instant_reached(now, s->resync_at) ||
-	    !(s->undecodable || (s->full_peer && room)))
+	    !(s->undecodable || s->doubtful || (s->full_peer && room)))
 		return;
 	s->resync_at = instant_add(now, RESYNC_INTERVAL_NS);
 	sync_send(s, &msg);

@@ -178,6 +178,8 @@ struct sync_session {
 	bool caught_up, caught_up_after_sweep;
 	bool undecodable; /* a record was lost to it */
 	bool full;        /* so was one to flows_max */
+	bool doubtful;    /* a flow came that ended here, and nobody can say which of
+			     the two was first */
 	bool full_peer;   /* ... one of the peer's: its snapshot must come again */
 	struct td_instant resync_at;
 	uint64_t snapshot_received, snapshot_expected;

@@ -816,6 +816,24 @@ a_flow_that_ended_does_not_come_back_but_a_new_one_is_merged(void **state)
 }
 
 static void
+a_flow_that_crossed_with_its_end_asks_for_a_snapshot(void **state)
+{
+	struct bench *b = *state;
+
+	role(b, TD_ROLE_BACKUP, 5, TD_ROLE_ACTIVE, 6);
+	tick(b, 10 * NS_PER_MS);
+	forget(b);
+	peer_batch(b, "*1", 6, false); /* in the authority's words */
+	peer_batch(b, "+2", 5, false); /* older, and new to us */
+	tick(b, 10 * NS_PER_MS);
+	assert_string_equal("report", sent(b));
+	forget(b);
+	peer_batch(b, "*3", 5, false);
+	tick(b, 10 * NS_PER_MS);
+	assert_string_equal("resync report", sent(b));
+}
+
+static void
 of_two_flows_with_one_tuple_that_of_the_active_router_stays(void **state)
 {
 	struct bench *b = *state;
@@ -829,7 +847,7 @@ of_two_flows_with_one_tuple_that_of_the_active_router_stays(void **state)
 }
 
 static void
-an_undecodable_record_asks_for_a_snapshot_once_a_minute(void **state)
+an_undecodable_record_asks_for_a_snapshot_once(void **state)
 {
 	struct bench *b = *state;
 	struct sync_msg msg = { .kind = SYNC_BATCH };
@@ -1091,8 +1109,9 @@ main(void)
 		IN_SYNC(an_interrupted_snapshot_sweeps_nothing),
 		IN_SYNC(a_stale_router_is_refused_and_told_what_is_right),
 		IN_SYNC(a_flow_that_ended_does_not_come_back_but_a_new_one_is_merged),
+		IN_SYNC(a_flow_that_crossed_with_its_end_asks_for_a_snapshot),
 		IN_SYNC(of_two_flows_with_one_tuple_that_of_the_active_router_stays),
-		IN_SYNC(an_undecodable_record_asks_for_a_snapshot_once_a_minute),
+		IN_SYNC(an_undecodable_record_asks_for_a_snapshot_once),
 		IN_SYNC(
 		    a_replica_that_the_kernel_dropped_is_put_back_until_its_lease_is_over),
 		IN_SYNC(without_a_link_no_replica_is_given_up),
