@@ -145,9 +145,11 @@ FAULTS = {fault.name: fault for fault in (
     Fault("cut-wan-out", "what the WAN sends to the Active router is lost",
           _cut(["wan"], "out"), _heal),
     Fault("cut-sync", "the sync link silently cut", _cut(["sync"]), _heal, moves=False),
+    Fault("kill-vrrpd", "SIGKILL of tandem-vrrpd alone", _daemon("tandem-vrrpd"), _nothing,
+          tandem_only=True),
     *(Fault(f"kill-{part}", f"SIGKILL of tandem-{part} alone", _daemon(f"tandem-{part}"),
             _nothing, moves=False, tandem_only=True)
-      for part in ("vrrpd", "syncd", "lbd", "checkd", "mgmtd")),
+      for part in ("syncd", "lbd", "checkd", "mgmtd")),
     Fault("kill-tandemd", "SIGKILL of tandemd alone", _daemon("tandemd"), _restart,
           killed=True, tandem_only=True),
 )}

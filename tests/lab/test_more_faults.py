@@ -1,0 +1,32 @@
+"""Faults beside the matrix: one-way cuts, a pair that is parted, single parts that die."""
+import os
+
+import pytest
+
+from tandemlab import faults, report
+from tandemlab.scenario import run_fault
+
+SESSIONS = int(os.environ.get("SESSIONS", "50"))
+NAMES = [name for name in faults.FAULTS if name not in faults.MATRIX]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_session_lives(make_lab, name):
+    fault = faults.get(name)
+    lab = make_lab(first=fault.first)
+    result = run_fault(lab, fault, SESSIONS, bulk=0)
+    print(report.result_text(result))
+    assert result["failures"] == []
+    if not fault.moves:
+        assert result["active_after"] == result["active_before"]
+
+
+def test_a_segment_without_own_addresses(make_lab):
+    """`adverts: none`: the routers have no address of their own on the WAN."""
+    lab = make_lab(adverts_none=True)
+    for node in ("r1", "r2"):
+        assert not lab.topology.holds(node, {"r1": "203.0.113.2", "r2": "203.0.113.3"}[node])
+    result = run_fault(lab, faults.get("node-loss"), SESSIONS, bulk=0)
+    print(report.result_text(result))
+    assert result["failures"] == []
+    assert result["active_after"] == "r2"
