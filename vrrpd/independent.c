@@ -40,9 +40,11 @@ tell_role(struct daemon *d)
 	if (msg.role.role == TD_ROLE_ACTIVE) {
 		msg.role.term = ++d->node.term;
 		result = term_store_commit(&d->terms, d->node.term);
-		if (result < 0)
+		if (result < 0) {
+			d->counters.term_errors++;
 			log_limited(LOG_LV_ERR, "vrrp", 1, "term not stored: %s",
 			    strerror(-result));
+		}
 	}
 	d->node.role = msg.role.role;
 	for (unsigned i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++)

@@ -38,16 +38,36 @@ on_fd(void *context, const char *name, int fd)
 	}
 }
 
+/* The term in use that could not be stored when it was taken into use, until it is.
+ * Prepared first: nothing here may wait for the disk. */
+static int
+keep_term(struct daemon *d)
+{
+	uint64_t term = d->node.term;
+	int result = term_store_poll(&d->terms);
+
+	if (d->node.role != TD_ROLE_ACTIVE || !term_store_lacks(&d->terms, term))
+		return result;
+	if (d->terms.prepared == term)
+		return term_store_commit(&d->terms, term);
+	if (result == 0)
+		return term_store_prepare(&d->terms, term);
+	(void)term_store_prepare(&d->terms, term);
+	return result;
+}
+
 /* Once a second, and after each takeover: what must not hold up an advertisement. */
 static void
 on_fence_timer(struct loop_timer *timer)
 {
 	struct daemon *d = timer->context;
-	int result = term_store_poll(&d->terms);
+	int result = keep_term(d);
 
-	if (result < 0)
-		log_limited(
-		    LOG_LV_ERR, "vrrp", 1, "term not flushed: %s", strerror(-result));
+	if (result < 0) {
+		d->counters.term_errors++;
+		log_limited(LOG_LV_ERR, "vrrp", 1, "term=%" PRIu64 " not stored: %s",
+		    d->node.term, strerror(-result));
+	}
 	for (unsigned i = 0; i < d->member_count; i++)
 		member_check_fence(&d->member[i]);
 	loop_timer_set(timer, instant_add(loop_now(d->loop), FENCE_CHECK_NS));
@@ -205,8 +225,12 @@ first_config(struct daemon *d)
 	make_node_config(config, &d->cfg);
 	result = term_store_open(&d->terms, d->state_dir_fd, &term);
 	if (result < 0) {
-		log_err("vrrp", "state directory, file term: %s", strerror(-result));
-		return result;
+		/* A router without its old terms is better than none: it learns them
+		 * from the peer's witness before it takes over from it. */
+		d->counters.term_errors++;
+		log_err("vrrp",
+		    "state directory, file term: %s: going on with term=%" PRIu64,
+		    strerror(-result), term);
 	}
 	node_init(&d->node, term);
 	result = d->independent ? 0 : open_witness(d);
@@ -463,7 +487,8 @@ main(int argc, char **argv)
 	d.room = room_open(argc, argv, TD_ROOM_VRRPD, &callbacks, &d);
 	if (d.room == NULL)
 		return EXIT_FAILURE;
-	/* A page fault to a disk could outlast the lease. tandemd has raised the limit. */
+	/* A page fault to a disk could outlast the lease. tandemd has raised the limit.
+	 */
 	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_warn("vrrp", "memory is not locked: %s", strerror(errno));
 	d.loop = room_loop(d.room);

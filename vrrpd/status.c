@@ -191,6 +191,9 @@ daemon_status(void *context, struct room_status *st)
 	    st, "tandem_vrrp_late_ticks_total", (double)d->counters.late_ticks, NULL);
 	status_counter(
 	    st, "tandem_vrrp_term_errors_total", (double)d->counters.term_errors, NULL);
+	status_gauge(st, "tandem_vrrp_term_unstored",
+	    d->node.role == TD_ROLE_ACTIVE && term_store_lacks(&d->terms, d->node.term),
+	    NULL);
 	status_counter(st, "tandem_vrrp_address_errors_total",
 	    (double)d->counters.address_errors, NULL);
 	status_counter(st, "tandem_vrrp_addresses_repaired_total",

@@ -27,28 +27,43 @@ parse_term(const char *text, uint64_t *ret_term)
 	return 0;
 }
 
-int
-term_store_open(struct term_store *ts, int dir_fd, uint64_t *ret_term)
+static int
+read_term(int dir_fd, const char *name, uint64_t *ret_term)
 {
 	char text[32];
 	ssize_t len;
 	int fd, result;
 
-	*ts = (struct term_store){ .dir_fd = dir_fd };
 	*ret_term = 0;
-	if (dir_fd < 0)
-		return 0;
-	fd = openat(dir_fd, TERM_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return -errno;
 	len = read(fd, text, sizeof(text) - 1);
 	result = len < 0 ? -errno : 0;
 	close(fd);
 	if (result < 0)
 		return result;
 	text[len] = '\0';
-	result = parse_term(text, ret_term);
-	ts->stored = *ret_term;
+	return parse_term(text, ret_term);
+}
+
+int
+term_store_open(struct term_store *ts, int dir_fd, uint64_t *ret_term)
+{
+	int result;
+
+	*ts = (struct term_store){ .dir_fd = dir_fd };
+	*ret_term = 0;
+	if (dir_fd < 0)
+		return 0;
+	result = read_term(dir_fd, TERM_FILE, &ts->stored);
+	if (result == -ENOENT)
+		result = 0;
+	*ret_term = ts->stored;
+	/* What was prepared is one above what was in use: too high by one at most, and
+	 * too high is the safe side. `stored` stays 0, so the file is written anew. */
+	if (result < 0)
+		(void)read_term(dir_fd, TERM_NEXT_FILE, ret_term);
 	return result;
 }
 

@@ -7,7 +7,8 @@
  * background again. Only a commit that nobody prepared waits.
  *
  * Files    "term" and "term.next" in the state directory: a number and a newline.
- * Errors   negative errno. -EINVAL: the file is not what we wrote.
+ * Errors   negative errno. -EINVAL: the file is not what we wrote. No error here is a
+ *          reason not to run: the peer, who has seen every term in use, tells it.
  */
 #ifndef TANDEM_VRRPD_TERM_STORE_H
 #define TANDEM_VRRPD_TERM_STORE_H
@@ -26,7 +27,8 @@ struct term_store {
 	bool directory_dirty; /* to be flushed when it ends */
 };
 
-/* An absent file is term 0. */
+/* An absent file is term 0. `*ret_term` is always set: on an error to the highest term
+ * that can be recovered, else 0. */
 int term_store_open(struct term_store *ts, int dir_fd, uint64_t *ret_term);
 /* Returns before the term is on disk. */
 int term_store_prepare(struct term_store *ts, uint64_t term);
@@ -37,5 +39,11 @@ int term_store_commit(struct term_store *ts, uint64_t term);
 int term_store_poll(struct term_store *ts);
 /* Waits for everything. */
 int term_store_finish(struct term_store *ts);
+/* Whether `term` would be forgotten by a crash of the process. */
+static inline bool
+term_store_lacks(const struct term_store *ts, uint64_t term)
+{
+	return ts->dir_fd >= 0 && term > ts->stored;
+}
 
 #endif

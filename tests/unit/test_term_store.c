@@ -47,12 +47,18 @@ stored(void)
 }
 
 static void
-put(const char *text)
+put_in(const char *name, const char *text)
 {
-	int fd = openat(dir_fd, "term", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	close(fd);
+}
+
+static void
+put(const char *text)
+{
+	put_in("term", text);
 }
 
 static void
@@ -140,6 +146,60 @@ test_a_damaged_file_is_an_error(void **state)
 	}
 }
 
+static const struct recover_row {
+	const char *name, *term, *next;
+	uint64_t recovered;
+} recover_rows[] = {
+	{ "an empty file / what was prepared", "", "8\n", 8 },
+	{ "a torn number is not believed", "12", "8\n", 8 },
+	{ "a number nobody can follow", "18446744073709551615\n", "8\n", 8 },
+	{ "both are garbage / 0", "\xff\xff", "-1\n", 0 },
+};
+
+static void
+test_from_a_damaged_file_the_highest_is_recovered_and_stored_again(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(recover_rows) / sizeof(recover_rows[0]); i++) {
+		const struct recover_row *row = &recover_rows[i];
+		struct term_store ts;
+		uint64_t term = 99;
+
+		print_message("  %s\n", row->name);
+		put(row->term);
+		put_in("term.next", row->next);
+		assert_int_equal(term_store_open(&ts, dir_fd, &term), -EINVAL);
+		assert_int_equal(term, row->recovered);
+		/* Also when it is no news: the file is still damaged. */
+		assert_true(term == 0 || term_store_lacks(&ts, term));
+		term += term == 0;
+		assert_int_equal(term_store_commit(&ts, term), 0);
+		assert_false(term_store_lacks(&ts, term));
+		assert_int_equal(term_store_finish(&ts), 0);
+		assert_int_equal(stored(), term);
+	}
+}
+
+/* A directory of that name stands for every disk that refuses. */
+static void
+test_a_term_that_cannot_be_stored_is_known_as_such_until_it_is(void **state)
+{
+	struct term_store ts;
+	uint64_t term = 99;
+
+	(void)state;
+	assert_int_equal(mkdirat(dir_fd, "term", 0700), 0);
+	assert_int_equal(term_store_open(&ts, dir_fd, &term), -EISDIR);
+	assert_int_equal(term, 0);
+	assert_true(term_store_commit(&ts, 1) < 0);
+	assert_true(term_store_lacks(&ts, 1));
+	assert_int_equal(unlinkat(dir_fd, "term", AT_REMOVEDIR), 0);
+	assert_int_equal(term_store_commit(&ts, 1), 0);
+	assert_false(term_store_lacks(&ts, 1));
+	assert_int_equal(term_store_finish(&ts), 0);
+	assert_int_equal(stored(), 1);
+}
+
 static void
 test_a_directory_that_is_gone_is_an_error(void **state)
 {
@@ -181,6 +241,9 @@ main(void)
 		TEST(test_the_last_of_several_preparations_wins),
 		TEST(test_a_term_never_goes_back),
 		TEST(test_a_damaged_file_is_an_error),
+		TEST(
+		    test_from_a_damaged_file_the_highest_is_recovered_and_stored_again),
+		TEST(test_a_term_that_cannot_be_stored_is_known_as_such_until_it_is),
 		TEST(test_a_directory_that_is_gone_is_an_error),
 		TEST(test_without_a_directory_nothing_is_kept_and_nothing_fails),
 	};
