@@ -19,6 +19,9 @@
 /* Both tuples of a flow may be taken by an entry of their own, and either may vanish
  * and come back while we look: then it is a live flow's and not ours to fight over. */
 #define ATTEMPTS_MAX 10U
+/* Batches that are sent again for want of memory. A deletion that is given up leaves a
+ * flow that lives here until its timeout: nobody mentions it again. */
+#define PRESSURE_MAX 8U
 
 /*
  * What is tried next for an operation. One round sends one message per unfinished
@@ -388,6 +391,13 @@ after_look_reply(struct operation *op)
 		finish(op, CT_REFUSED, op->status < 0 ? op->status : -EEXIST);
 }
 
+/* The socket's or the kernel's memory, not the flow: the batch is worth another try. */
+static bool
+is_pressure(int result)
+{
+	return result == -ENOBUFS || result == -ENOMEM;
+}
+
 static void
 advance(struct operation *op)
 {
@@ -409,6 +419,8 @@ advance(struct operation *op)
 		op->step = STEP_CREATE;
 		break;
 	case STEP_DELETE:
+		if (is_pressure(op->status))
+			break; /* tried again, ATTEMPTS_MAX times */
 		if (op->status == 0)
 			finish(op, CT_DELETED, 0);
 		else if (op->status == -ENOENT)
@@ -448,6 +460,7 @@ int
 ct_inject_flush(struct ct_inject *inject)
 {
 	bool unfinished = inject->count > 0;
+	unsigned pressed = 0;
 	int result = 0;
 
 	td_assert(!inject->flushing);
@@ -460,12 +473,15 @@ ct_inject_flush(struct ct_inject *inject)
 
 			if (op->step == STEP_DONE)
 				continue;
-			if (result < 0)
-				finish(op, CT_REFUSED, result);
-			else
+			/* Every step may be carried out twice: what was done without
+			 * our having heard of it answers that it is there or gone. */
+			if (result == 0)
 				advance(op);
+			else if (!is_pressure(result) || pressed == PRESSURE_MAX)
+				finish(op, CT_REFUSED, result);
 			unfinished = unfinished || op->step != STEP_DONE;
 		}
+		pressed += is_pressure(result);
 	}
 	for (uint32_t i = 0; i < inject->count; i++) {
 		const struct ct_result *r = &inject->operations[i].result;

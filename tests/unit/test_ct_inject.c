@@ -6,9 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 #include "ct_fixture.h"
 #include "ct_lab.h"
+
+/* What the next sends fail with: this one is linked before the C library's. */
+static int send_failures, send_errno;
+
+ssize_t
+send(int fd, const void *buf, size_t len, int flags)
+{
+	if (send_failures > 0) {
+		send_failures--;
+		errno = send_errno;
+		return -1;
+	}
+	return sendto(fd, buf, len, flags, NULL, 0);
+}
 
 static void
 test_refusal_names_its_record(void **state)
@@ -173,6 +188,47 @@ test_windows_are_judged_again_where_they_can_be(void **state)
 	assert_int_equal(ct_dump_get(f->dump_b, &flow.key, &got, &facts), -ENOENT);
 }
 
+struct pressure_row {
+	const char *name;
+	int failures, error;
+	enum ct_outcome outcome;
+	unsigned left; /* flows in the kernel afterwards */
+};
+
+static const struct pressure_row pressure_rows[] = {
+	{ "no buffer once / deleted", 1, ENOBUFS, CT_DELETED, 0 },
+	{ "no memory a few times / deleted", 8, ENOMEM, CT_DELETED, 0 },
+	{ "no buffer for ever / given up, and said so", 1000, ENOBUFS, CT_REFUSED, 1 },
+	{ "a broken socket / given up at once", 1, EBADF, CT_REFUSED, 1 },
+};
+
+static void
+test_a_deletion_survives_a_moment_without_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct flow_record flow = tcp4();
+
+	for (size_t i = 0; i < sizeof(pressure_rows) / sizeof(pressure_rows[0]); i++) {
+		const struct pressure_row *row = &pressure_rows[i];
+
+		print_message("  %s\n", row->name);
+		upsert(f, f->inject_b, &flow, 0);
+		f->result_count = 0;
+		ct_inject_delete(f->inject_b, &flow.key, 1);
+		send_failures = row->failures;
+		send_errno = row->error;
+		ct_inject_flush(f->inject_b);
+		send_failures = 0;
+		assert_int_equal(f->result_count, 1);
+		assert_int_equal(f->results[0].outcome, row->outcome);
+		assert_int_equal(
+		    f->results[0].status, row->outcome == CT_REFUSED ? -row->error : 0);
+		dump(f);
+		assert_int_equal(f->entry_count, row->left);
+		clean_b(f);
+	}
+}
+
 int
 main(void)
 {
@@ -180,6 +236,7 @@ main(void)
 		cmocka_unit_test(test_refusal_names_its_record),
 		cmocka_unit_test(test_clashes),
 		cmocka_unit_test(test_operations_on_one_flow_keep_their_order),
+		cmocka_unit_test(test_a_deletion_survives_a_moment_without_memory),
 		cmocka_unit_test(test_windows_are_judged_again_where_they_can_be),
 	};
 
