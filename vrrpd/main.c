@@ -283,6 +283,29 @@ applies_live(const struct td_config *old, const struct td_config *new)
 	return same;
 }
 
+/* All members or none: a refused one gives the others what they had. */
+static int
+update_members(
+    struct daemon *d, const struct td_config *old, const struct td_config *new)
+{
+	int result = 0, undone;
+	unsigned i;
+
+	for (i = 0; i < d->member_count && result >= 0; i++)
+		result = member_update(&d->member[i], &new->interfaces[i]);
+	if (result >= 0)
+		return 0;
+	log_err("vrrp", "if=%s generation=%" PRIu64 " refused: %s",
+	    new->interfaces[i - 1].name, new->generation, strerror(-result));
+	while (i-- > 0) {
+		undone = member_update(&d->member[i], &old->interfaces[i]);
+		if (undone < 0)
+			log_err("vrrp", "if=%s not everything could be put back: %s",
+			    old->interfaces[i].name, strerror(-undone));
+	}
+	return result;
+}
+
 static int
 on_config(void *context, struct td_config *config)
 {
@@ -300,6 +323,12 @@ on_config(void *context, struct td_config *config)
 		return -EOPNOTSUPP;
 	}
 	d->config = config;
+	result = update_members(d, old, config);
+	if (result < 0) {
+		d->config = old;
+		td_config_free(config);
+		return result;
+	}
 	old_priority = d->cfg.priority;
 	make_node_config(config, &d->cfg);
 	if (d->independent) {
@@ -307,12 +336,6 @@ on_config(void *context, struct td_config *config)
 	} else {
 		node_priority_changed(&d->cfg, &d->node, old_priority);
 		witness_socket_set_generation(d->witness, config->generation);
-	}
-	for (unsigned i = 0; i < d->member_count; i++) {
-		result = member_update(&d->member[i], &config->interfaces[i]);
-		if (result < 0)
-			log_err("vrrp", "if=%s not everything could be applied: %s",
-			    config->interfaces[i].name, strerror(-result));
 	}
 	td_config_free(old);
 	log_notice("vrrp", "generation=%" PRIu64 " applied", config->generation);

@@ -290,34 +290,47 @@ member_start(struct member *mb)
 	return result < 0 ? result : member_bind(mb);
 }
 
+static bool
+has_address(const struct td_interface *interface, const struct td_addr *addr)
+{
+	for (uint32_t i = 0; i < interface->address_count; i++)
+		if (td_addr_equal(&interface->addresses[i].addr, addr))
+			return true;
+	return false;
+}
+
 int
 member_update(struct member *mb, const struct td_interface *interface)
 {
 	const struct td_interface *old = mb->interface;
 	const struct link_facts *facts = link_facts(mb->link);
-	int result = 0;
+	bool fenced = mb->d->fence != NULL && facts->parent_ifindex != 0;
+	int result = 0, bound;
 
 	mb->interface = interface;
 	collect_gateways(mb);
 	/* New addresses are fenced before they exist, old ones until they are gone. */
-	for (uint32_t i = 0; i < interface->address_count && mb->d->fence != NULL; i++)
-		result |= fence_address_add(mb->d->fence, &interface->addresses[i].addr,
+	for (uint32_t i = 0; i < interface->address_count && fenced && result == 0; i++)
+		result = fence_address_add(mb->d->fence, &interface->addresses[i].addr,
 		    facts->parent_ifindex, mb->lease);
-	result |= link_member_update(mb->link, interface);
-	for (uint32_t i = 0; i < old->address_count && mb->d->fence != NULL; i++) {
-		bool kept = false;
-
-		for (uint32_t k = 0; k < interface->address_count; k++)
-			kept |= td_addr_equal(
-			    &old->addresses[i].addr, &interface->addresses[k].addr);
-		if (!kept)
+	if (result < 0) {
+		log_err("vrrp", "if=%s fence: %s", interface->name, strerror(-result));
+	} else {
+		result = link_member_update(mb->link, interface);
+		/* What is wanted of an interface that is away is done when it is back.
+		 */
+		if (result == -ENODEV && facts->device_ifindex == 0)
+			result = 0;
+		if (result < 0)
+			log_err("vrrp", "if=%s update: %s", interface->name,
+			    link_error(mb->d->link));
+	}
+	for (uint32_t i = 0; i < old->address_count && fenced; i++)
+		if (!has_address(interface, &old->addresses[i].addr))
 			fence_address_remove(mb->d->fence, &old->addresses[i].addr,
 			    facts->parent_ifindex);
-	}
-	if (result != 0)
-		log_err("vrrp", "if=%s update: %s", interface->name,
-		    link_error(mb->d->link));
-	return member_bind(mb);
+	bound = member_bind(mb);
+	return result < 0 ? result : bound;
 }
 
 void
