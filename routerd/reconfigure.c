@@ -178,13 +178,14 @@ apply_succeeded(struct supervisor *sv)
 	int error = sv->origin == ORIGIN_SIGNAL ? 0 : write_file(sv, target);
 
 	if (error < 0) {
-		log_err("config", "%s: %s: back to generation=%" PRIu64,
-		    sv->config_path, strerror(-error), sv->current.generation);
-		supervisor_send_config(sv, sv->apply.sent, &sv->current);
-		report(sv, error, "the configuration file could not be written");
+		log_err("config", "%s: %s", sv->config_path, strerror(-error));
+		apply_perform(sv, apply_undo(&sv->apply, error,
+				      "the configuration file could not be written",
+				      loop_now(sv->loop)));
 		return;
 	}
-	/* A room that started meanwhile was given the old one. */
+	/* A room that started meanwhile was given the old one. The decision stands:
+	 * what it refuses now is an alarm (supervisor_status.c), not a way back. */
 	missed = supervisor_running(sv) & ~sv->apply.sent;
 	supervisor_send_config(sv, missed, target);
 	adopt(sv, target);
@@ -200,7 +201,7 @@ apply_perform(struct supervisor *sv, enum apply_action action)
 		return;
 	case APPLY_ACT_SEND_OLD:
 		log_err("config",
-		    "generation=%" PRIu64 " refused by %s: back to %" PRIu64,
+		    "generation=%" PRIu64 " refused: %s: back to %" PRIu64,
 		    sv->apply.generation, sv->apply.reason, sv->current.generation);
 		supervisor_send_config(sv, sv->apply.sent, &sv->current);
 		loop_timer_set(&sv->apply_timer, sv->apply.deadline);

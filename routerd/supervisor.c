@@ -216,12 +216,15 @@ config_acknowledged(struct child *child, const struct control_packet *packet)
 	struct supervisor *sv = child->sv;
 
 	child_event(child, WATCH_EV_CONFIG_ACK);
-	if (packet->status == 0)
+	child->refused = packet->status != 0;
+	if (packet->status == 0) {
 		child->configured = true;
-	else
+		child->generation = packet->number;
+	} else {
 		log_err("config", "room=%s generation=%llu refused: %s",
 		    td_room_name(child->room), (unsigned long long)packet->number,
 		    packet->text[0] != '\0' ? packet->text : strerror(-packet->status));
+	}
 	reconfigure_ack(sv, child->room, packet);
 	check_ready(sv);
 }
@@ -325,7 +328,7 @@ start_room(struct child *child)
 
 	snprintf(path, sizeof(path), "%s/%s", sv->libexec, rs->program);
 	memcpy(spec.capabilities, rs->capabilities, sizeof(spec.capabilities));
-	child->configured = false;
+	child->configured = child->refused = false;
 	if (socketpair(
 		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
 		log_err("watch", "room=%s socketpair error=%s",

@@ -35,7 +35,9 @@ struct child {
 	struct loop_fd control_lf;
 	int link; /* to tandemd itself, for the rooms that have one */
 	struct loop_fd link_lf;
-	bool configured; /* has acknowledged a configuration */
+	bool configured;     /* has acknowledged a configuration */
+	bool refused;        /* its last answer to one was no */
+	uint64_t generation; /* that it has acknowledged; valid if configured */
 	char last_exit[48];
 };
 

@@ -5,6 +5,18 @@
 #include "common/log.h"
 #include "common/room_status.h"
 
+/* Not the configuration in force: refused, or never heard to be taken back. While one
+ * is being spread that is nothing to tell. */
+static bool
+config_stale(const struct child *child)
+{
+	const struct supervisor *sv = child->sv;
+
+	return sv->apply.state == APPLY_IDLE &&
+	       (child->refused ||
+		   (child->configured && child->generation != sv->current.generation));
+}
+
 static void
 child_status(struct room_status *st, const struct child *child, struct td_instant now)
 {
@@ -23,6 +35,8 @@ child_status(struct room_status *st, const struct child *child, struct td_instan
 	    "room", name, NULL);
 	status_gauge(st, "tandem_room_crash_loop", watch_crash_loop(&child->watch),
 	    "room", name, NULL);
+	status_gauge(
+	    st, "tandem_room_config_stale", config_stale(child), "room", name, NULL);
 	status_gauge(st, "tandem_room_uptime_seconds",
 	    watch_alive(&child->watch)
 		? (double)instant_diff_ns(now, child->watch.started) / 1e9

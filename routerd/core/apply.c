@@ -100,6 +100,17 @@ apply_room_gone(struct apply *a, enum td_room room, struct td_instant now)
 }
 
 enum apply_action
+apply_undo(struct apply *a, int32_t status, const char *reason, struct td_instant now)
+{
+	td_assert(a->state == APPLY_IDLE && a->status == 0 && status < 0);
+	snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	if (a->sent != 0)
+		return revert(a, status, now);
+	a->status = status;
+	return finish(a);
+}
+
+enum apply_action
 apply_tick(struct apply *a, struct td_instant now)
 {
 	if (a->state == APPLY_IDLE || !instant_reached(now, a->deadline))

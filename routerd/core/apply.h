@@ -5,6 +5,8 @@
  *                      | one refused, died, or is late
  *                      v
  *                  REVERTING --all answered or late--> IDLE (done, the first reason)
+ *                      ^
+ *                      `-- undo, when all had accepted and it still cannot be kept
  *
  * A room that is down when it begins is not asked: it gets the configuration in force
  * when it starts. Reverting goes to every room that was sent the new configuration,
@@ -46,6 +48,9 @@ enum apply_action apply_ack(struct apply *a, enum td_room room, uint64_t generat
     int32_t status, const char *text, struct td_instant now);
 enum apply_action apply_room_gone(
     struct apply *a, enum td_room room, struct td_instant now);
+/* Right after it was done with status 0. `status` is what it ends with. */
+enum apply_action apply_undo(
+    struct apply *a, int32_t status, const char *reason, struct td_instant now);
 enum apply_action apply_tick(struct apply *a, struct td_instant now);
 
 #endif

@@ -65,6 +65,8 @@ static const struct help {
 	{ "tandem_protected", "1 while the peer holds every session of this node." },
 	{ "tandem_role", "1 for the role this node has." },
 	{ "tandem_role_info", "The role of this node and why it has it." },
+	{ "tandem_room_config_stale",
+	    "1 while a process does not run the configuration in force." },
 	{ "tandem_room_crash_loop",
 	    "1 after two deaths of the process within a minute." },
 	{ "tandem_room_deaths_total", "Ends of the process that nobody asked for." },

@@ -45,6 +45,12 @@ crash_loop(const struct sample_set *set)
 }
 
 static bool
+config_stale(const struct sample_set *set)
+{
+	return any(set, "tandem_room_config_stale", 1);
+}
+
+static bool
 peer_lost(const struct sample_set *set)
 {
 	return !peer_alive(set);
@@ -169,6 +175,8 @@ static const struct {
 	{ "witness_silent", witness_silent, "nothing is heard on the sync link" },
 	{ "room_down", room_down, "a process of this node does not answer" },
 	{ "crash_loop", crash_loop, "a process died twice within a minute" },
+	{ "config_stale", config_stale,
+	    "a process does not run the configuration in force" },
 	{ "fence_off", fence_off, "a dead or frozen node would not fall silent" },
 	{ "peer_lost", peer_lost, "the other node is not heard on any path" },
 	{ "not_protected", not_protected,

@@ -99,6 +99,27 @@ test_silence_is_refusal_and_a_silent_revert_ends_too(void **state)
 	assert_int_equal(a.status, -ETIMEDOUT);
 }
 
+static void
+test_a_file_that_cannot_be_written_is_undone_and_waited_for(void **state)
+{
+	struct apply a = begun();
+	struct apply nobody = { 0 };
+
+	(void)state;
+	apply_ack(&a, TD_ROOM_VRRPD, 5, 0, "", t0);
+	assert_int_equal(apply_ack(&a, TD_ROOM_SYNCD, 5, 0, "", t0), APPLY_ACT_DONE);
+	assert_int_equal(apply_undo(&a, -EROFS, "no room", t0), APPLY_ACT_SEND_OLD);
+	assert_int_equal(a.sent, ROOMS);
+	assert_int_equal(apply_ack(&a, TD_ROOM_SYNCD, 4, 0, "", t0), APPLY_ACT_NONE);
+	assert_int_equal(apply_ack(&a, TD_ROOM_VRRPD, 4, 0, "", t0), APPLY_ACT_DONE);
+	assert_int_equal(a.status, -EROFS);
+	assert_string_equal(a.reason, "no room");
+
+	apply_begin(&nobody, 0, 5, 4, t0);
+	assert_int_equal(apply_undo(&nobody, -EROFS, "no room", t0), APPLY_ACT_DONE);
+	assert_int_equal(nobody.status, -EROFS);
+}
+
 /* ---- both nodes ---- */
 
 enum { L = 1U << PAIR_LOCAL, P = 1U << PAIR_PEER };
@@ -246,6 +267,8 @@ main(void)
 		cmocka_unit_test(
 		    test_one_refuses_all_get_the_old_one_and_the_reason_names_it),
 		cmocka_unit_test(test_one_dies_on_it_the_others_are_returned),
+		cmocka_unit_test(
+		    test_a_file_that_cannot_be_written_is_undone_and_waited_for),
 		cmocka_unit_test(test_silence_is_refusal_and_a_silent_revert_ends_too),
 		cmocka_unit_test(test_pair_rows),
 		cmocka_unit_test(test_pair_silence_is_refusal),

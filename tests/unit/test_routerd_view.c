@@ -296,6 +296,8 @@ test_alarms(void **state)
 		{ "healthy / none", "tandem_other", NULL, NULL, 0, NULL },
 		{ "a process is silent", "tandem_room_up", "room", "vrrpd", 0,
 		    "room_down" },
+		{ "a room has another configuration", "tandem_room_config_stale",
+		    "room", "vrrpd", 1, "config_stale" },
 		{ "two deaths", "tandem_room_crash_loop", "room", "lbd", 1,
 		    "crash_loop" },
 		{ "peer not heard", "tandem_peer_alive", NULL, NULL, 0, "peer_lost" },
