@@ -39,12 +39,22 @@ send_adverts(struct daemon *d, uint8_t priority, struct outcome *oc)
 	}
 }
 
+unsigned
+daemon_send_witness(struct daemon *d, const struct witness_payload *payload)
+{
+	struct witness_payload with_hints = *payload;
+
+	for (unsigned i = 0; i < d->member_count; i++)
+		with_hints.hint[i] = d->member[i].hint;
+	return witness_socket_send(d->witness, &with_hints);
+}
+
 static void
 send_witness(
     struct daemon *d, const struct witness_payload *payload, struct outcome *oc)
 {
 	sending(oc);
-	if (witness_socket_send(d->witness, payload) > 0)
+	if (daemon_send_witness(d, payload) > 0)
 		oc->sent_ok = true;
 }
 

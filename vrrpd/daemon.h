@@ -30,6 +30,8 @@
 
 struct daemon;
 
+#define MEMBER_GATEWAYS_MAX (PROBE_TARGETS_MAX / 2)
+
 struct member {
 	struct daemon *d;
 	uint8_t index;
@@ -39,8 +41,10 @@ struct member {
 	struct announce *announce;
 	struct probe *probe;
 	struct loop_timer nobody_timer; /* a probe without anybody to ask ends by it */
-	struct td_instant probe_began;
-	struct td_addr gateway[PROBE_TARGETS_MAX / 2];
+	bool probe_for_hint;            /* ours, not the election's */
+	struct td_instant hint_at;
+	struct td_addr hint, peer_hint; /* neighbours that answered us, and the peer */
+	struct td_addr gateway[MEMBER_GATEWAYS_MAX];
 	unsigned gateway_count;
 	unsigned lease; /* of the fence: one for all in node mode */
 	bool fence_attached;
@@ -88,6 +92,9 @@ struct daemon {
  * follows at once. */
 void daemon_event(struct daemon *d, const struct node_event *ev, struct td_instant now);
 
+/* On how many links it left. */
+unsigned daemon_send_witness(struct daemon *d, const struct witness_payload *payload);
+
 /* The loop's timer: drains the sockets, looks at the segments, ticks. */
 void daemon_tick(struct loop_timer *timer);
 
@@ -102,6 +109,8 @@ void member_promote(struct member *mb);
 void member_demote(struct member *mb);
 void member_probe(struct member *mb, struct td_instant now);
 void member_probe_cancel(struct member *mb);
+/* While Active, now and then: who answers here? The peer will have somebody to ask. */
+void member_refresh_hint(struct member *mb, struct td_instant now);
 void member_check_fence(struct member *mb);
 /* What it sends from: configured, or the first of the interface. */
 struct td_addr member_own_address4(const struct member *mb);

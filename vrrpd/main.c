@@ -68,8 +68,11 @@ on_fence_timer(struct loop_timer *timer)
 		log_limited(LOG_LV_ERR, "vrrp", 1, "term=%" PRIu64 " not stored: %s",
 		    d->node.term, strerror(-result));
 	}
-	for (unsigned i = 0; i < d->member_count; i++)
+	for (unsigned i = 0; i < d->member_count; i++) {
 		member_check_fence(&d->member[i]);
+		if (!d->independent)
+			member_refresh_hint(&d->member[i], loop_now(d->loop));
+	}
 	loop_timer_set(timer, instant_add(loop_now(d->loop), FENCE_CHECK_NS));
 }
 
@@ -79,6 +82,9 @@ on_witness(void *context, const struct witness_payload *payload)
 	struct daemon *d = context;
 	struct node_event ev = { .kind = NODE_EV_WITNESS, .witness = payload };
 
+	for (unsigned i = 0; i < d->member_count; i++)
+		if (payload->hint[i].family != 0)
+			d->member[i].peer_hint = payload->hint[i];
 	daemon_event(d, &ev, clock_now());
 }
 
@@ -92,7 +98,7 @@ on_witness_asked(void *context)
 	if (!d->running || d->node.role == TD_ROLE_INITIALIZE)
 		return;
 	node_witness(&d->cfg, &d->node, loop_now(d->loop), &payload);
-	(void)witness_socket_send(d->witness, &payload);
+	(void)daemon_send_witness(d, &payload);
 }
 
 static void

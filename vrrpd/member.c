@@ -8,6 +8,8 @@
 #include "vrrpd/daemon.h"
 #include "vrrpd/independent.h"
 
+#define HINT_REFRESH_NS (10 * NS_PER_S)
+
 static bool
 member_advertises(const struct member *mb)
 {
@@ -31,11 +33,12 @@ heard_advert(
 }
 
 static void
-probe_over(struct member *mb, bool reached)
+probe_over(struct member *mb, bool reached, bool nobody)
 {
-	struct node_event ev = {
-		.kind = NODE_EV_PROBED, .member = mb->index, .reached = reached
-	};
+	struct node_event ev = { .kind = NODE_EV_PROBED,
+		.member = mb->index,
+		.nobody = nobody,
+		.reached = reached };
 
 	daemon_event(mb->d, &ev, loop_now(mb->d->loop));
 }
@@ -48,20 +51,44 @@ on_probe_done(void *context, const struct probe_result *result)
 	log_debug("vrrp", "if=%s probe asked=%u answered=%u delay=%.1fms",
 	    mb->interface->name, result->asked, result->answered,
 	    (double)result->delay_ns / NS_PER_MS);
-	probe_over(mb, result->answered > 0);
+	if (result->answered > 0)
+		mb->hint = result->first;
+	if (mb->probe_for_hint)
+		mb->probe_for_hint = false;
+	else
+		probe_over(mb, result->answered > 0, false);
 }
 
-/* Nobody is known there who could answer: then any frame counts as a sign of life. */
 static void
 on_nobody(struct loop_timer *timer)
 {
-	struct member *mb = timer->context;
-	const struct link_facts *facts = link_facts(mb->link);
-	struct td_instant frame = { 0 };
+	probe_over(timer->context, false, true);
+}
 
-	if (mb->d->fence != NULL)
-		frame = fence_last_frame(mb->d->fence, facts->parent_ifindex);
-	probe_over(mb, frame.ns >= mb->probe_began.ns);
+/* Gateways first, they are there even when nobody talks; then whom the peer knows, for
+ * a Backup has no traffic of its own and often knows nobody. */
+static unsigned
+whom_to_ask(const struct member *mb, struct td_addr *ret_targets)
+{
+	const struct link_facts *facts = link_facts(mb->link);
+	struct td_addr own4 = member_own_address4(mb);
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < mb->gateway_count; i++)
+		ret_targets[count++] = mb->gateway[i];
+	if (mb->peer_hint.family != 0 && !td_addr_equal(&mb->peer_hint, &own4) &&
+	    !td_addr_equal(&mb->peer_hint, &facts->own_address6))
+		ret_targets[count++] = mb->peer_hint;
+	return count;
+}
+
+static int
+ask_neighbours(struct member *mb, struct td_instant now, struct td_instant end)
+{
+	struct td_addr targets[MEMBER_GATEWAYS_MAX + 1];
+	unsigned count = whom_to_ask(mb, targets);
+
+	return probe_neighbours(mb->probe, targets, count, now, end);
 }
 
 void
@@ -70,8 +97,8 @@ member_probe(struct member *mb, struct td_instant now)
 	struct td_instant end = instant_add(now, node_probe_ns(&mb->d->cfg));
 	int result;
 
-	mb->probe_began = now;
-	result = probe_neighbours(mb->probe, mb->gateway, mb->gateway_count, now, end);
+	mb->probe_for_hint = false;
+	result = ask_neighbours(mb, now, end);
 	if (result < 0) {
 		if (result != -ENOENT)
 			log_limited(LOG_LV_WARN, "vrrp", 1, "if=%s probe failed: %s",
@@ -83,8 +110,24 @@ member_probe(struct member *mb, struct td_instant now)
 void
 member_probe_cancel(struct member *mb)
 {
+	mb->probe_for_hint = false;
 	probe_cancel(mb->probe);
 	loop_timer_cancel(&mb->nobody_timer);
+}
+
+void
+member_refresh_hint(struct member *mb, struct td_instant now)
+{
+	const struct node *n = &mb->d->node;
+	bool fresh =
+	    mb->hint.family != 0 && instant_diff_ns(now, mb->hint_at) < HINT_REFRESH_NS;
+
+	if (n->role != TD_ROLE_ACTIVE || n->member[mb->index].probing || fresh ||
+	    !mb->bound || probe_is_running(mb->probe))
+		return;
+	mb->hint_at = now;
+	mb->probe_for_hint =
+	    ask_neighbours(mb, now, instant_add(now, node_probe_ns(&mb->d->cfg))) == 0;
 }
 
 static int

@@ -31,6 +31,8 @@
 
 #define MEMBERS_MAX 3
 #define WITNESSES_MAX 2
+/* No hints in here: nobody probes real neighbours. */
+#define MESSAGE_BYTES_MAX (WITNESS_PAYLOAD_BYTES_MIN + 2 * MEMBERS_MAX)
 #define QUEUE_MAX 65536
 #define INBOX_MAX 4096
 #define LOG_LINES 64
@@ -45,7 +47,7 @@ struct message {
 	uint8_t member, priority;
 	int64_t interval_ns;
 	size_t len;
-	uint8_t bytes[WITNESS_PAYLOAD_BYTES_MAX];
+	uint8_t bytes[MESSAGE_BYTES_MAX];
 };
 
 struct outcome {
@@ -79,6 +81,7 @@ struct sim_node {
 	uint64_t stored_term, used_term;
 	int64_t answer_ns; /* the fence: survives the process */
 	int64_t active_at;
+	int64_t frame_at[MEMBERS_MAX];
 	bool addresses, port_cut[MEMBERS_MAX][2], carrier[MEMBERS_MAX],
 	    asked_switchover;
 	bool witness_cut[WITNESSES_MAX]; /* outgoing */
@@ -95,6 +98,8 @@ struct sim {
 	struct sim_node node[2];
 	struct event *queue;
 	unsigned queue_count;
+	bool deserted[MEMBERS_MAX]; /* no host on that segment: nobody talks or answers
+				     */
 	int64_t path_ok_since[MEMBERS_MAX + WITNESSES_MAX]; /* -1: not */
 	int64_t running_since; /* both processes; -1: not */
 	int64_t both_since;    /* both hold the right; -1: not */
@@ -270,13 +275,16 @@ send_all(struct sim *s, unsigned i, const struct node_action *a, int64_t at,
 	struct sim_node *sn = &s->node[i];
 	struct message msg = { .priority = a->priority,
 		.interval_ns = sn->cfg.interval_ns };
+	uint8_t bytes[WITNESS_PAYLOAD_BYTES_MAX];
 
 	if (!oc->sent)
 		oc->before = at;
 	oc->sent = true;
 	if (a->kind == NODE_DO_SEND_WITNESS) {
 		msg.witness = true;
-		msg.len = witness_payload_encode(&a->witness, msg.bytes);
+		msg.len = witness_payload_encode(&a->witness, bytes);
+		td_assert(msg.len <= sizeof(msg.bytes));
+		memcpy(msg.bytes, bytes, msg.len);
 		for (unsigned w = 0; w < s->witnesses; w++)
 			transmit(s, i, at, &msg, !sn->witness_cut[w]);
 		oc->ok = true;
@@ -438,6 +446,7 @@ deliver(struct sim *s, unsigned i, const struct message *msg)
 		ev =
 		    (struct node_event){ .kind = NODE_EV_WITNESS, .witness = &payload };
 	} else {
+		s->node[i].frame_at[msg->member] = s->now;
 		ev.advert.priority = msg->priority;
 		ev.advert.interval_ns = msg->interval_ns;
 	}
@@ -480,9 +489,9 @@ wake(struct sim *s, unsigned i)
 		struct node_event frame = { .kind = NODE_EV_FRAME,
 			.member = (uint8_t)m };
 
-		if (!sn->carrier[m] || sn->port_cut[m][RX])
-			continue;
-		frame.frame_at.ns = s->now - s->now % SEGMENT_FRAME_NS;
+		if (sn->carrier[m] && !sn->port_cut[m][RX] && !s->deserted[m])
+			sn->frame_at[m] = s->now - s->now % SEGMENT_FRAME_NS;
+		frame.frame_at.ns = sn->frame_at[m];
 		step(s, i, &frame);
 	}
 	if (sn->running && sn->busy_until <= s->now)
@@ -713,7 +722,8 @@ handle(struct sim *s, const struct event *ev)
 		if (ev->kind == PROBE_END) {
 			ne = (struct node_event){ .kind = NODE_EV_PROBED,
 				.member = ev->member };
-			ne.reached = sn->carrier[ev->member] &&
+			ne.nobody = s->deserted[ev->member];
+			ne.reached = !ne.nobody && sn->carrier[ev->member] &&
 				     !sn->port_cut[ev->member][TX] &&
 				     !sn->port_cut[ev->member][RX];
 		}
@@ -767,6 +777,19 @@ run_until(struct sim *s, int64_t end)
 	s->now = end;
 }
 
+/* Time to settle, and then nothing moves any more. */
+static void
+run_quiet(struct sim *s, int64_t duration_ns)
+{
+	uint64_t takeovers;
+
+	run_until(s, s->now + duration_ns / 2);
+	takeovers = s->takeovers;
+	run_until(s, s->now + duration_ns / 2);
+	if (!s->failed && s->takeovers != takeovers)
+		violated(s, "single: the role moves although nothing happens");
+}
+
 static void
 check_single(struct sim *s, int fit)
 {
@@ -797,6 +820,8 @@ init(struct sim *s, uint64_t seed)
 	s->random = seed;
 	s->running_since = s->both_since = -1;
 	s->members = 1 + (unsigned)rnd_below(s, MEMBERS_MAX);
+	for (unsigned m = 0; m < MEMBERS_MAX; m++)
+		s->deserted[m] = rnd_below(s, 4) == 0;
 	s->witnesses = 1 + (unsigned)rnd_below(s, WITNESSES_MAX);
 	interval_ns = intervals[rnd_below(s, 4)];
 	preempt = rnd_below(s, 2) != 0;
@@ -849,7 +874,7 @@ run_seed(uint64_t seed, bool verbose, uint64_t *takeovers)
 		heal(s);
 		run_until(s, s->now + NODE_BARRIER_NS + 2 * NODE_DRAIN_NS);
 		heal(s); /* a node that was just stopping comes back as well */
-		run_until(s, s->now + quiet_ns);
+		run_quiet(s, quiet_ns);
 	}
 	if (!s->failed)
 		check_single(s, -1);
@@ -861,9 +886,9 @@ run_seed(uint64_t seed, bool verbose, uint64_t *takeovers)
 		note(s, "node %u member %u silently cut, alone", victim, m);
 		s->node[victim].port_cut[m][TX] = true;
 		s->node[victim].port_cut[m][RX] = rnd_below(s, 2) != 0 || m == 2;
-		run_until(s, s->now + quiet_ns);
+		run_quiet(s, quiet_ns);
 		if (!s->failed)
-			check_single(s, (int)(1 - victim));
+			check_single(s, s->deserted[m] ? -1 : (int)(1 - victim));
 	}
 	failed = s->failed;
 	if (failed) {

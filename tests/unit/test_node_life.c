@@ -419,6 +419,30 @@ test_verdicts_of_a_partial_cut(void **context)
 	}
 }
 
+/* Two routers alone on an idle segment: each hears at most the other. */
+static void
+test_a_member_where_nobody_can_be_asked_gives_no_verdict(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4, .peer_term = 4
+	};
+	struct node n = make(&config, &s);
+	struct witness_payload w = witness_of(&s, TD_ROLE_BACKUP);
+	struct node_event heard = { .kind = NODE_EV_WITNESS, .witness = &w };
+	struct node_event probed = {
+		.kind = NODE_EV_PROBED, .member = 1, .nobody = true
+	};
+
+	(void)context;
+	w.member[1] = WITNESS_MEMBER_LINK_UP | WITNESS_MEMBER_SUSPECT |
+		      WITNESS_MEMBER_REACHED | WITNESS_MEMBER_HEARS_ADVERTS;
+	step(&config, &n, heard, 1);
+	for (int64_t t = 2; t < 6; t++)
+		step(&config, &n, probed, t);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_false(n.member[1].reached || n.member[1].unreached);
+}
+
 static void
 test_no_second_hand_over_within_the_hold(void **context)
 {
@@ -547,6 +571,8 @@ main(void)
 		cmocka_unit_test(
 		    test_a_backup_that_misses_one_member_doubts_probes_and_waits),
 		cmocka_unit_test(test_verdicts_of_a_partial_cut),
+		cmocka_unit_test(
+		    test_a_member_where_nobody_can_be_asked_gives_no_verdict),
 		cmocka_unit_test(test_no_second_hand_over_within_the_hold),
 	};
 

@@ -20,7 +20,11 @@ static const struct witness_payload example = { .cluster = 0x0102030405060708,
 	.generation = 12,
 	.member_count = 3,
 	.member = { WITNESS_MEMBER_LINK_UP, WITNESS_MEMBER_SUSPECT,
-	    WITNESS_MEMBER_REACHED | WITNESS_MEMBER_LINK_UP } };
+	    WITNESS_MEMBER_REACHED | WITNESS_MEMBER_LINK_UP },
+	.hint = { { TD_AF_INET, { 10, 1, 1, 11 } }, { 0 },
+	    { TD_AF_INET6, { 0xfd, [15] = 1 } } } };
+
+#define HINT_BYTES (1 + 4 + 1 + 1 + 16)
 
 static void
 test_payload_round_trip(void **context)
@@ -30,7 +34,7 @@ test_payload_round_trip(void **context)
 	size_t len = witness_payload_encode(&example, bytes);
 
 	(void)context;
-	assert_int_equal(len, WITNESS_PAYLOAD_BYTES_MIN + 3);
+	assert_int_equal(len, WITNESS_PAYLOAD_BYTES_MIN + 3 + HINT_BYTES);
 	assert_int_equal(witness_payload_decode(bytes, len, &back), WITNESS_OK);
 	assert_memory_equal(&back, &example, sizeof(back));
 }
@@ -41,7 +45,8 @@ test_payload_layout_is_fixed(void **context)
 	static const uint8_t want[] = { 1, 2, 3, 4, 5, 6, 7, 8, 0x11, 0x12, 0x13, 0x14,
 		0x15, 0x16, 0x17, 0x18, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28,
 		2, 151, 100, 0, 5, 3, 0, 0, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0, 5, 0xf5,
-		0xe1, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 4, 9 };
+		0xe1, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 4, 9, 2, 10, 1, 1, 11, 0, 10, 0xfd,
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 };
 	uint8_t bytes[WITNESS_PAYLOAD_BYTES_MAX];
 
 	(void)context;
@@ -57,9 +62,10 @@ test_payload_truncated_at_every_byte(void **context)
 	struct witness_payload back;
 
 	(void)context;
+	/* Without any hint it is a whole message of a node that knows nobody. */
 	for (size_t i = 0; i < len; i++)
-		assert_int_equal(
-		    witness_payload_decode(bytes, i, &back), WITNESS_DROP_TRUNCATED);
+		assert_int_equal(witness_payload_decode(bytes, i, &back),
+		    i == len - HINT_BYTES ? WITNESS_OK : WITNESS_DROP_TRUNCATED);
 }
 
 static void
@@ -73,6 +79,7 @@ test_payload_refuses_values_out_of_range(void **context)
 		{ "role above Active", 24, 3 },
 		{ "more members than there can be", 29, TD_INTERFACES_MAX + 1 },
 		{ "interval of centuries", 38, 1 },
+		{ "a hint of an unknown family", WITNESS_PAYLOAD_BYTES_MIN + 3, 7 },
 	};
 	struct witness_payload back;
 

@@ -607,7 +607,7 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 		return;
 	case NODE_EV_PROBED:
 		td_assert(ev->member < cfg->member_count);
-		tell = member_probed(cfg, n, ev->member, ev->reached, now, out);
+		tell = member_probed(cfg, n, ev->member, ev, now, out);
 		break;
 	case NODE_EV_SYNC_STATE:
 		tell = n->have_state != ev->sync.have_state;

@@ -166,6 +166,7 @@ enum node_event_kind {
 struct node_event {
 	enum node_event_kind kind;
 	uint8_t member; /* ADVERT, LINK, FRAME, PROBED */
+	bool nobody;    /* PROBED: there was nobody to ask */
 	union {
 		struct {
 			uint8_t priority;

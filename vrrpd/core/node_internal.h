@@ -30,7 +30,7 @@ bool members_review(const struct node_config *cfg, struct node *n,
     struct td_instant now, struct node_actions *out);
 /* A probe ended. Returns true if the peer should be told. */
 bool member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
-    bool reached, struct td_instant now, struct node_actions *out);
+    const struct node_event *ev, struct td_instant now, struct node_actions *out);
 void members_stop_probes(struct node *n, struct node_actions *out);
 
 /* On how many more members we are unfit than the peer; negative: the peer is. */

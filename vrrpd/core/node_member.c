@@ -226,14 +226,20 @@ members_review(const struct node_config *cfg, struct node *n, struct td_instant 
 
 bool
 member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
-    bool reached, struct td_instant now, struct node_actions *out)
+    const struct node_event *ev, struct td_instant now, struct node_actions *out)
 {
 	struct node_member *mb = &n->member[member];
 	bool was_reached = mb->reached, was_unreached = mb->unreached;
 
 	if (!mb->probing)
 		return false;
-	if (reached) {
+	if (ev->nobody) {
+		/* Frames that come in are no substitute for an answer: they may be the
+		 * other node's. Two nodes alone on a segment would take them for a sign
+		 * of life each in turn, and hand over for ever. */
+		mb->reached = mb->unreached = false;
+		mb->silent_probes = 0;
+	} else if (ev->reached) {
 		mb->reached = true;
 		mb->unreached = mb->handed_over = false;
 		mb->silent_probes = 0;
@@ -244,7 +250,7 @@ member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
 	}
 	/* Only the way to a verdict is hurried; a verdict is then renewed at leisure.
 	 */
-	if (!reached && !mb->unreached)
+	if (!ev->nobody && !ev->reached && !mb->unreached)
 		probe_now(n, member, out);
 	else
 		mb->next_probe = instant_add(now, 5 * cfg->interval_ns);

@@ -46,6 +46,26 @@ witness_header_encode(
 	td_assert(!wr.failed && wr.left == 0);
 }
 
+static size_t
+hint_len(uint8_t family)
+{
+	return family == TD_AF_INET ? 4 : family == TD_AF_INET6 ? 16 : 0;
+}
+
+static bool
+decode_hints(struct td_reader *rd, struct witness_payload *p)
+{
+	for (unsigned i = 0; i < p->member_count; i++) {
+		struct td_addr *hint = &p->hint[i];
+
+		hint->family = read_u8(rd);
+		if (hint->family != 0 && hint_len(hint->family) == 0)
+			return false;
+		read_bytes(rd, hint->bytes, hint_len(hint->family));
+	}
+	return true;
+}
+
 enum witness_drop
 witness_payload_decode(
     const uint8_t *bytes, size_t len, struct witness_payload *ret_payload)
@@ -75,6 +95,8 @@ witness_payload_decode(
 	p.interval_ns = (int64_t)interval_ns;
 	for (unsigned i = 0; i < p.member_count; i++)
 		p.member[i] = read_u8(&rd) & WITNESS_MEMBER_BITS_KNOWN;
+	if (rd.left > 0 && !decode_hints(&rd, &p))
+		return WITNESS_DROP_FIELD;
 	if (rd.failed)
 		return WITNESS_DROP_TRUNCATED;
 	*ret_payload = p;
@@ -100,6 +122,11 @@ witness_payload_encode(
 	write_be64(&wr, (uint64_t)payload->interval_ns);
 	write_be64(&wr, payload->generation);
 	write_bytes(&wr, payload->member, payload->member_count);
+	for (unsigned i = 0; i < payload->member_count; i++) {
+		write_u8(&wr, payload->hint[i].family);
+		write_bytes(
+		    &wr, payload->hint[i].bytes, hint_len(payload->hint[i].family));
+	}
 	td_assert(!wr.failed);
 	return WITNESS_PAYLOAD_BYTES_MAX - wr.left;
 }

@@ -8,7 +8,8 @@
  *   header    magic 'T' 'W', version, sender, session[16], seq be64          (28 bytes)
  *   payload   cluster be64, challenge be64, echo be64, role, priority, base priority,
  *             flags be16, member count, term be64, interval ns be64, generation be64,
- *             then per member one octet of bits
+ *             then per member one octet of bits, then per member the hint: family and
+ *             4, 16 or no octets of address
  *
  * Units    nanoseconds.
  * Errors   enum witness_drop; a longer payload than we know is accepted, so that a
@@ -26,7 +27,8 @@
 #define WITNESS_SESSION_BYTES 16
 #define WITNESS_HEADER_BYTES 28
 #define WITNESS_PAYLOAD_BYTES_MIN 54
-#define WITNESS_PAYLOAD_BYTES_MAX (WITNESS_PAYLOAD_BYTES_MIN + TD_INTERFACES_MAX)
+#define WITNESS_PAYLOAD_BYTES_MAX                                                      \
+	(WITNESS_PAYLOAD_BYTES_MIN + TD_INTERFACES_MAX * (1 + 1 + 16))
 #define WITNESS_SEAL_BYTES 16
 #define WITNESS_PACKET_BYTES_MAX                                                       \
 	(WITNESS_HEADER_BYTES + WITNESS_PAYLOAD_BYTES_MAX + WITNESS_SEAL_BYTES)
@@ -81,6 +83,8 @@ struct witness_payload {
 	uint64_t generation; /* of the configuration */
 	uint8_t member_count;
 	uint8_t member[TD_INTERFACES_MAX];
+	struct td_addr hint[TD_INTERFACES_MAX]; /* somebody who answers there: whom to
+						   ask; family 0 = nobody known */
 };
 
 enum witness_drop witness_header_decode(
@@ -90,7 +94,7 @@ void witness_header_encode(
 
 enum witness_drop witness_payload_decode(
     const uint8_t *bytes, size_t len, struct witness_payload *ret_payload);
-/* Returns the length: WITNESS_PAYLOAD_BYTES_MIN + member_count. */
+/* Returns the length. */
 size_t witness_payload_encode(const struct witness_payload *payload,
     uint8_t ret_bytes[WITNESS_PAYLOAD_BYTES_MAX]);
 
