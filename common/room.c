@@ -492,6 +492,7 @@ room_open(int argc, char **argv, enum td_room self,
 {
 	struct room_arguments args = room_arguments_parse(argc, argv);
 	const char *level = getenv("TANDEM_LOG_LEVEL");
+	const char *target = getenv("TANDEM_LOG_TARGET");
 	char program[32];
 	struct room *room;
 
@@ -499,7 +500,9 @@ room_open(int argc, char **argv, enum td_room self,
 	room = calloc(1, sizeof(*room));
 	td_assert(room != NULL);
 	snprintf(room->instance, sizeof(room->instance), "%s", args.instance);
-	log_init(program, room->instance, LOG_TO_STDERR);
+	log_init(program, room->instance,
+	    target != NULL && strcmp(target, "syslog") == 0 ? LOG_TO_SYSLOG
+							    : LOG_TO_STDERR);
 	if (level != NULL && strcmp(level, "debug") == 0)
 		log_set_level(LOG_LV_DEBUG);
 	room_process_init();

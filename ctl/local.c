@@ -69,17 +69,17 @@ local_read_config(const char *file, const char *node, char **ret_text)
 {
 	struct td_config_error error = { 0 };
 	struct td_config *config;
-	char *text = malloc(CONTROL_TEXT_MAX + 1);
+	char *text = malloc(CONTROL_CONFIG_MAX + 1);
 	FILE *stream = fopen(file, "re");
 	size_t len;
 	int code = CTL_FAILED;
 
 	if (stream == NULL || text == NULL) {
 		fprintf(stderr, "%s: %s\n", file, strerror(errno));
-	} else if ((len = fread(text, 1, CONTROL_TEXT_MAX + 1, stream)) >
-		   CONTROL_TEXT_MAX) {
+	} else if ((len = fread(text, 1, CONTROL_CONFIG_MAX + 1, stream)) >
+		   CONTROL_CONFIG_MAX) {
 		fprintf(stderr, "%s: larger than the %u bytes that can be applied\n",
-		    file, CONTROL_TEXT_MAX);
+		    file, CONTROL_CONFIG_MAX);
 	} else if (memchr(text, '\0', len) != NULL) {
 		fprintf(stderr, "%s: not text\n", file);
 	} else if ((config = td_config_parse(text, len, file, node, &error)) == NULL) {

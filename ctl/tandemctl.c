@@ -18,6 +18,7 @@
 #include "routerd/core/report.h"
 #include "routerd/core/section.h"
 
+#define TEXT_PART_MAX (40U << 10)
 #define ASK_LIMIT_NS (5 * NS_PER_S)
 #define APPLY_LIMIT_NS (100 * NS_PER_S)
 #define SWITCHOVER_LIMIT_NS (10 * NS_PER_S)
@@ -246,6 +247,20 @@ switchover(const struct command *c, int fd, const char *instance)
 	return print_result(c, 0, text);
 }
 
+/* In parts that fit a message. */
+static int
+hand_over(int fd, const char *instance, const char *text)
+{
+	char part[TEXT_PART_MAX + 1];
+	int code = CTL_OK;
+
+	for (size_t at = 0; text[at] != '\0' && code == CTL_OK; at += strlen(part)) {
+		snprintf(part, sizeof(part), "%s", text + at);
+		code = ask(fd, instance, CONTROL_CMD_TEXT, part, NULL);
+	}
+	return code;
+}
+
 static int
 apply(const struct command *c, int fd, const char *instance)
 {
@@ -254,7 +269,12 @@ apply(const struct command *c, int fd, const char *instance)
 
 	if (code != CTL_OK)
 		return code;
-	code = call_and_print(c, fd, instance, CONTROL_CMD_APPLY, text, APPLY_LIMIT_NS);
+	code = hand_over(fd, instance, text);
+	if (code != CTL_OK) {
+		free(text);
+		return code;
+	}
+	code = call_and_print(c, fd, instance, CONTROL_CMD_APPLY, "", APPLY_LIMIT_NS);
 	free(text);
 	return code;
 }

@@ -11,8 +11,8 @@
 #include "routerd/core/samples.h"
 
 #define CONTROL_BYTES_MAX (128U << 10)
-#define CONTROL_TEXT_MAX                                                               \
-	(47U << 10) /* a configuration, which must also fit a peer call */
+#define CONTROL_TEXT_MAX (47U << 10)  /* of one message */
+#define CONTROL_CONFIG_MAX (4U << 20) /* of a configuration, in parts */
 #define CONTROL_VERSION 1
 
 enum control_command {
@@ -23,6 +23,7 @@ enum control_command {
 	CONTROL_CMD_RESYNC,
 	CONTROL_CMD_CHECK,
 	CONTROL_CMD_APPLY,
+	CONTROL_CMD_TEXT,
 	CONTROL_CMD_COUNT
 };
 

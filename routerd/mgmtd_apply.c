@@ -7,6 +7,8 @@
 #include "common/log.h"
 
 #define HELLO_INTERVAL_NS (5 * NS_PER_S)
+/* Of a configuration in one message: room and peer calls hold a little more. */
+#define TEXT_PART_MAX (40U << 10)
 #define PEER_KNOWN_NS (16 * NS_PER_S)
 
 static const enum td_request request_of[] = {
@@ -14,6 +16,7 @@ static const enum td_request request_of[] = {
 	[PAIR_PREPARE] = TD_REQ_CONFIG_PREPARE,
 	[PAIR_COMMIT] = TD_REQ_CONFIG_COMMIT,
 	[PAIR_ABORT] = TD_REQ_CONFIG_ABORT,
+	[PAIR_TEXT] = TD_REQ_CONFIG_TEXT,
 };
 
 static int
@@ -128,28 +131,35 @@ finish(struct mgmtd *m)
 	apply_hello(m);
 }
 
-static int
-call_local(struct mgmtd *m, enum pair_method method)
+/* The next part of the text for a side, and its offset. */
+static uint64_t
+next_part(struct applying *a, enum pair_side side, char part[TEXT_PART_MAX + 1])
 {
-	struct applying *a = &m->applying;
-	bool with_text = method == PAIR_CHECK || method == PAIR_PREPARE;
+	size_t offset = a->handed[side];
 
-	a->local_id = m->next_id++;
-	return mgmtd_request(m, TD_ROOM_TANDEMD, a->local_id, request_of[method],
-	    a->generation, with_text ? a->text : NULL);
+	snprintf(part, TEXT_PART_MAX + 1, "%s", a->text + offset);
+	a->handed[side] += strlen(part);
+	return offset;
 }
 
 static int
-call_peer(struct mgmtd *m, enum pair_method method)
+call(struct mgmtd *m, enum pair_side side, enum pair_method method)
 {
 	struct applying *a = &m->applying;
-	bool with_text = method == PAIR_CHECK || method == PAIR_PREPARE;
+	uint64_t number = a->generation;
+	char part[TEXT_PART_MAX + 1] = "";
 
+	if (method == PAIR_TEXT)
+		number = next_part(a, side, part);
+	if (side == PAIR_LOCAL) {
+		a->local_id = m->next_id++;
+		return mgmtd_request(
+		    m, TD_ROOM_TANDEMD, a->local_id, request_of[method], number, part);
+	}
 	a->peer_id = m->next_id++;
 	if (!m->sync.connected)
 		return -EHOSTUNREACH;
-	return send_peer_call(
-	    m, a->peer_id, false, 0, method, a->generation, with_text ? a->text : "");
+	return send_peer_call(m, a->peer_id, false, 0, method, number, part);
 }
 
 static const char *
@@ -176,8 +186,7 @@ perform(struct mgmtd *m, struct pair_output out)
 
 			if ((out.ask & 1U << side) == 0)
 				continue;
-			error = side == PAIR_LOCAL ? call_local(m, out.method)
-						   : call_peer(m, out.method);
+			error = call(m, (enum pair_side)side, out.method);
 			if (error < 0)
 				pair_answer(&a->pair, (enum pair_side)side, out.method,
 				    error, call_error(error), loop_now(m->loop), &next);
@@ -200,51 +209,43 @@ on_apply_timer(struct loop_timer *timer)
 	perform(m, out);
 }
 
-static enum pair_method
-current_method(const struct pair_apply *p)
-{
-	switch (p->phase) {
-	case PAIR_CHECKING:
-		return PAIR_CHECK;
-	case PAIR_PREPARING:
-		return PAIR_PREPARE;
-	case PAIR_COMMITTING_FIRST:
-	case PAIR_COMMITTING_SECOND:
-		return PAIR_COMMIT;
-	case PAIR_IDLE:
-	case PAIR_ABORTING:
-		break;
-	}
-	return PAIR_ABORT;
-}
-
 static void
 answered(struct mgmtd *m, enum pair_side side, int32_t status, const char *text)
 {
 	struct applying *a = &m->applying;
+	enum pair_method method = pair_method_of(a->pair.phase);
 	struct pair_output out;
 
-	pair_answer(&a->pair, side, current_method(&a->pair), status, text,
-	    loop_now(m->loop), &out);
+	if (method == PAIR_TEXT && status == 0 && a->text[a->handed[side]] != '\0') {
+		status = call(m, side, PAIR_TEXT);
+		if (status == 0)
+			return;
+		text = call_error(status);
+	}
+	pair_answer(&a->pair, side, method, status, text, loop_now(m->loop), &out);
 	perform(m, out);
 }
 
 void
-apply_request(struct mgmtd *m, struct client *client, const char *text, bool check_only,
-    bool alone)
+apply_request(
+    struct mgmtd *m, struct client *client, char *text, bool check_only, bool alone)
 {
 	struct applying *a = &m->applying;
 	struct pair_output out;
 	uint64_t highest;
 
 	if (a->pair.phase != PAIR_IDLE) {
+		free(text);
 		control_answer(client, -EBUSY, "another change is under way");
 		return;
 	}
-	if (m->config == NULL || (a->text = strdup(text)) == NULL) {
+	if (m->config == NULL || text == NULL) {
+		free(text);
 		control_answer(client, -EAGAIN, "not ready yet");
 		return;
 	}
+	a->text = text;
+	a->handed[PAIR_LOCAL] = a->handed[PAIR_PEER] = 0;
 	highest = m->config->generation;
 	if (m->peer.known && m->peer.generation > highest)
 		highest = m->peer.generation;
@@ -286,7 +287,7 @@ serve(struct mgmtd *m, const struct td_msg_peer_call *msg, const struct peer_cal
 		answer_peer(m, msg->id, PAIR_HELLO, 0, "");
 		return;
 	}
-	if (msg->method < PAIR_CHECK || msg->method > PAIR_ABORT) {
+	if (msg->method < PAIR_CHECK || msg->method > PAIR_TEXT) {
 		answer_peer(m, msg->id, msg->method, -EOPNOTSUPP,
 		    "this version cannot do that");
 		return;

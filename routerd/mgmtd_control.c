@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "common/log.h"
+#include "routerd/core/text.h"
 
 #define CLIENTS_MAX 32
 /* An apply may take a minute with its reverts; whoever asks nothing for longer leaves.
@@ -27,6 +28,7 @@ struct client {
 	struct collection *collection;
 	struct sample_set set; /* being sent, from `sent` on */
 	size_t sent;
+	struct text config; /* the configuration it hands over in parts */
 };
 
 static void
@@ -43,6 +45,7 @@ client_close(struct client *c)
 	collect_cancel(c->m, c->collection);
 	apply_client_gone(c->m, c);
 	samples_free(&c->set);
+	text_free(&c->config);
 	close(c->fd);
 	free(c);
 }
@@ -149,6 +152,26 @@ forward(struct client *c, enum td_room room, enum td_request what)
 }
 
 static void
+take_text(struct client *c, const char *text)
+{
+	if (c->config.len + strlen(text) > CONTROL_CONFIG_MAX) {
+		control_answer(c, -EMSGSIZE, "the configuration is too large");
+		return;
+	}
+	text_puts(&c->config, text);
+	control_answer(c, c->config.failed ? -ENOMEM : 0, "");
+}
+
+static void
+begin_apply(struct client *c, bool check_only, bool alone)
+{
+	char *text = c->config.bytes;
+
+	c->config = (struct text){ 0 };
+	apply_request(c->m, c, text != NULL ? text : strdup(""), check_only, alone);
+}
+
+static void
 handle(struct client *c, const struct control_request *request)
 {
 	struct mgmtd *m = c->m;
@@ -177,12 +200,15 @@ handle(struct client *c, const struct control_request *request)
 		forward(c, TD_ROOM_SYNCD, TD_REQ_RESYNC);
 		break;
 	case CONTROL_CMD_CHECK:
-		apply_request(m, c, request->text, true, request->alone);
+		begin_apply(c, true, request->alone);
 		break;
 	case CONTROL_CMD_APPLY:
 		log_notice("control", "apply requested%s",
 		    request->alone ? " for this node alone" : "");
-		apply_request(m, c, request->text, false, request->alone);
+		begin_apply(c, false, request->alone);
+		break;
+	case CONTROL_CMD_TEXT:
+		take_text(c, request->text);
 		break;
 	case CONTROL_CMD_NONE:
 	case CONTROL_CMD_COUNT:

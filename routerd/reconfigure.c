@@ -378,8 +378,7 @@ static void
 request_parse(struct supervisor *sv, enum reconfigure_origin origin,
     const struct td_msg_request *request)
 {
-	const char *text = request->text != NULL ? request->text : "";
-	int text_fd = memfd_with("tandem-yaml", text, strlen(text));
+	int text_fd = memfd_with("tandem-yaml", sv->staged.bytes, sv->staged.len);
 	int error = text_fd;
 
 	sv->request_id = request->id;
@@ -387,6 +386,24 @@ request_parse(struct supervisor *sv, enum reconfigure_origin origin,
 		error = begin_parse(sv, origin, text_fd, REQUEST_NAME, request->number);
 	if (error < 0)
 		supervisor_reply(sv, request->id, error, strerror(-error));
+}
+
+/* Answers are awaited between the parts, so the offset tells a lost or repeated one. */
+static void
+request_text(struct supervisor *sv, const struct td_msg_request *request)
+{
+	const char *part = request->text != NULL ? request->text : "";
+
+	if (request->number == 0)
+		text_free(&sv->staged);
+	if (request->number != sv->staged.len ||
+	    sv->staged.len + strlen(part) > PARSE_TEXT_MAX) {
+		supervisor_reply(
+		    sv, request->id, -EMSGSIZE, "the text came in disorder");
+		return;
+	}
+	text_puts(&sv->staged, part);
+	supervisor_reply(sv, request->id, sv->staged.failed ? -ENOMEM : 0, "");
 }
 
 static void
@@ -435,7 +452,11 @@ reconfigure_request(struct supervisor *sv, const struct td_msg_request *request)
 		config_release(&sv->prepared);
 		request_parse(sv, ORIGIN_PREPARE, request);
 		break;
+	case TD_REQ_CONFIG_TEXT:
+		request_text(sv, request);
+		break;
 	case TD_REQ_CONFIG_COMMIT:
+		text_free(&sv->staged);
 		request_commit(sv, request);
 		break;
 	case TD_REQ_CONFIG_ABORT:
@@ -455,6 +476,7 @@ void
 reconfigure_fini(struct supervisor *sv)
 {
 	parse_job_cancel(sv->job);
+	text_free(&sv->staged);
 	config_release(&sv->current);
 	config_release(&sv->prepared);
 	config_release(&sv->previous);

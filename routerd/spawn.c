@@ -127,7 +127,7 @@ static _Noreturn void
 child_main(const struct spawn_spec *spec)
 {
 	static const char *const kept[] = { "JOURNAL_STREAM", "TZ", "ASAN_OPTIONS",
-		"UBSAN_OPTIONS", "TANDEM_LOG_LEVEL" };
+		"UBSAN_OPTIONS", "TANDEM_LOG_LEVEL", "TANDEM_LOG_TARGET" };
 	const char *env[sizeof(kept) / sizeof(kept[0]) + 2] = {
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 	};

@@ -15,6 +15,7 @@
 #include "lbcore/l4/l4_load.h"
 #include "routerd/core/apply.h"
 #include "routerd/core/options.h"
+#include "routerd/core/text.h"
 #include "routerd/core/watch.h"
 #include "routerd/instance.h"
 #include "routerd/last_words.h"
@@ -77,6 +78,7 @@ struct supervisor {
 	struct child child[TD_ROOM_COUNT]; /* [TD_ROOM_TANDEMD] unused */
 
 	struct stored_config current, prepared, previous;
+	struct text staged; /* what CHECK and PREPARE work on */
 	struct parse_job *job;
 	struct stored_config candidate; /* being parsed */
 	struct apply apply;

@@ -253,8 +253,12 @@ main(int argc, char **argv)
 		    options.file != NULL ? options.file : "stdin", options.node);
 	log_init("tandemd", options.instance,
 	    options.syslog ? LOG_TO_SYSLOG : LOG_TO_STDERR);
-	if (options.verbose)
+	/* The children log where and as much as their supervisor. */
+	setenv("TANDEM_LOG_TARGET", options.syslog ? "syslog" : "stderr", 1);
+	if (options.verbose) {
 		log_set_level(LOG_LV_DEBUG);
+		setenv("TANDEM_LOG_LEVEL", "debug", 1);
+	}
 	if (geteuid() != 0) {
 		fprintf(stderr, "tandemd: must be started as root\n");
 		return EXIT_FAILED;

@@ -96,10 +96,12 @@ enum td_request {
 	TD_REQ_SWITCHOVER,     /* vrrpd: planned hand-over to the peer */
 	TD_REQ_RESYNC,         /* syncd: full snapshot now */
 	TD_REQ_LIST,           /* lbd, syncd: text = what ("lb", "nat", "flows"); status parts */
-	TD_REQ_CONFIG_CHECK,   /* tandemd: text = YAML; reply: empty or the error */
-	TD_REQ_CONFIG_PREPARE, /* tandemd: text = YAML, number = new generation */
+	TD_REQ_CONFIG_CHECK,   /* tandemd: the text it was given; reply: digest or the error */
+	TD_REQ_CONFIG_PREPARE, /* tandemd: the same; number = new generation */
 	TD_REQ_CONFIG_COMMIT,  /* tandemd: number = generation prepared */
-	TD_REQ_CONFIG_ABORT,
+	TD_REQ_CONFIG_ABORT,   /* tandemd: number = generation prepared, or just committed */
+	TD_REQ_CONFIG_TEXT,    /* tandemd: text = next part of a YAML text, number = its
+	                          offset; 0 begins anew */
 };
 
 struct td_msg_request {

@@ -10,10 +10,12 @@
 
 #define BOTH (1U << PAIR_LOCAL | 1U << PAIR_PEER)
 
-static enum pair_method
-method_of(enum pair_phase phase)
+enum pair_method
+pair_method_of(enum pair_phase phase)
 {
 	switch (phase) {
+	case PAIR_HANDING_OVER:
+		return PAIR_TEXT;
 	case PAIR_CHECKING:
 		return PAIR_CHECK;
 	case PAIR_PREPARING:
@@ -35,7 +37,7 @@ enter(struct pair_apply *p, enum pair_phase phase, unsigned ask, struct td_insta
 	p->phase = phase;
 	p->waiting = ask;
 	p->deadline = instant_add(now, PHASE_LIMIT_NS);
-	*out = (struct pair_output){ .method = method_of(phase), .ask = ask };
+	*out = (struct pair_output){ .method = pair_method_of(phase), .ask = ask };
 }
 
 static void
@@ -53,6 +55,9 @@ advance(struct pair_apply *p, struct td_instant now, struct pair_output *out)
 
 	switch (p->phase) {
 	case PAIR_IDLE:
+		break;
+	case PAIR_HANDING_OVER:
+		enter(p, PAIR_CHECKING, all, now, out);
 		break;
 	case PAIR_CHECKING:
 		if (p->check_only)
@@ -81,7 +86,8 @@ static void
 refuse(struct pair_apply *p, enum pair_side side, int32_t status, const char *text,
     struct td_instant now, struct pair_output *out)
 {
-	bool nothing_to_undo = p->phase == PAIR_CHECKING;
+	bool nothing_to_undo =
+	    p->phase == PAIR_HANDING_OVER || p->phase == PAIR_CHECKING;
 
 	p->status = status;
 	snprintf(p->reason, sizeof(p->reason), "%s: %s", p->name[side], text);
@@ -104,7 +110,7 @@ pair_begin(struct pair_apply *p, bool alone, bool check_only, bool local_is_acti
 	};
 	snprintf(p->name[PAIR_LOCAL], PAIR_NAME_MAX, "%s", local_name);
 	snprintf(p->name[PAIR_PEER], PAIR_NAME_MAX, "%s", peer_name);
-	enter(p, PAIR_CHECKING, alone ? 1U << PAIR_LOCAL : BOTH, now, out);
+	enter(p, PAIR_HANDING_OVER, alone ? 1U << PAIR_LOCAL : BOTH, now, out);
 }
 
 void
@@ -112,7 +118,7 @@ pair_answer(struct pair_apply *p, enum pair_side side, enum pair_method method,
     int32_t status, const char *text, struct td_instant now, struct pair_output *out)
 {
 	*out = (struct pair_output){ 0 };
-	if (p->phase == PAIR_IDLE || method != method_of(p->phase) ||
+	if (p->phase == PAIR_IDLE || method != pair_method_of(p->phase) ||
 	    (p->waiting & 1U << side) == 0)
 		return;
 	if (status != 0 && p->phase != PAIR_ABORTING) {

@@ -1,9 +1,11 @@
 /*
  * pair_apply.h - one configuration on both nodes, or on neither.
  *
- *   CHECK both -> PREPARE both -> COMMIT the Backup -> COMMIT the Active -> done
- *         \            \                \                  \
- *          `------------`----------------`------------------`--> ABORT both -> refused
+ *   TEXT to both -> CHECK both -> PREPARE both -> COMMIT the Backup -> COMMIT the
+ * Active
+ *        \              \               \                 \                  \
+ *         `--------------`---- refused    `-----------------`------------------`->
+ * ABORT both
  *
  * The Backup goes first: what the check did not foresee is then found where it costs
  * nothing. ABORT after a commit returns that node to its previous configuration
@@ -28,10 +30,13 @@ enum pair_method {      /* on the wire between two mgmtd: append only */
 	PAIR_PREPARE = 3,
 	PAIR_COMMIT = 4,
 	PAIR_ABORT = 5,
+	PAIR_TEXT =
+	    6, /* in as many calls as it takes; answered here once it is all there */
 };
 
 enum pair_phase {
 	PAIR_IDLE,
+	PAIR_HANDING_OVER,
 	PAIR_CHECKING,
 	PAIR_PREPARING,
 	PAIR_COMMITTING_FIRST,
@@ -65,6 +70,9 @@ void pair_begin(struct pair_apply *p, bool alone, bool check_only, bool local_is
     struct pair_output *out);
 void pair_answer(struct pair_apply *p, enum pair_side side, enum pair_method method,
     int32_t status, const char *text, struct td_instant now, struct pair_output *out);
+/* What is being asked in a phase. */
+enum pair_method pair_method_of(enum pair_phase phase);
+
 void pair_tick(struct pair_apply *p, struct td_instant now, struct pair_output *out);
 
 #endif

@@ -33,7 +33,7 @@ def wait_for(condition, what, seconds=15):
 def variant(pair, weight):
     """The running configuration with another weight of one server."""
     with open(pair.routers["r1"].config, encoding="utf-8") as f:
-        lines = f.read().splitlines()
+        lines = [line for line in f.read().splitlines() if "name: p1" not in line]
     at = next(i for i, line in enumerate(lines) if "name: s2" in line and "8080" in line)
     lines[at] = f'      - {{ name: s2, endpoint: "10.1.1.12:8080", weight: {weight} }}'
     path = os.path.join(pair.run_dir, f"weight-{weight}.yaml")
@@ -72,6 +72,30 @@ def test_apply_on_either_node_changes_both(pair, node, weight):
                if row.get("server") == "s2" and row.get("balancer") == "web"
                for row in [{"weight": row.get("server_weight")}] if row["weight"]}
     assert weights == {weight}
+
+
+def test_a_configuration_of_many_packets_reaches_both(pair):
+    path = variant(pair, 9)
+    rules = "".join(
+        f"  - {{ name: p{n}, protocol: tcp, public: 203.0.113.10, public_ports: {n},"
+        f" private: 10.1.1.12, private_ports: {n} }}\n" for n in range(10000, 13000))
+    with open(path, encoding="utf-8") as f:
+        text = f.read().replace("port_forwarding:\n", "port_forwarding:\n" + rules)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    assert len(text) > 300000
+    done = ctl(pair, "r1", "apply", path)
+    assert done.returncode == 0, done.stdout
+    after = generations(pair)
+    assert after["r1"] == after["r2"]
+    assert "p12999" in ctl(pair, "r2", "nat").stdout
+    # and back, with a broken one in between
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace("p12999,", "p12998,"))
+    refused = ctl(pair, "r1", "apply", path)
+    assert refused.returncode == 1 and "p12998" in refused.stdout
+    assert generations(pair) == after
+    assert ctl(pair, "r2", "apply", variant(pair, 6)).returncode == 0
 
 
 def test_alone_changes_one_and_raises_the_alarm_until_both_agree(pair):

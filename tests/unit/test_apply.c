@@ -205,6 +205,29 @@ static const struct pair_row pair_rows[] = {
 		{ PAIR_PEER, PAIR_CHECK, -EIO, "late", 0, 0, false } } },
 };
 
+/* Both have the whole text. */
+static void
+hand_over(struct pair_apply *p, struct pair_output *out)
+{
+	pair_answer(p, PAIR_LOCAL, PAIR_TEXT, 0, "", t0, out);
+	if (!p->alone)
+		pair_answer(p, PAIR_PEER, PAIR_TEXT, 0, "", t0, out);
+}
+
+static void
+test_pair_the_text_cannot_be_handed_over(void **state)
+{
+	struct pair_apply p = { 0 };
+	struct pair_output out;
+
+	(void)state;
+	pair_begin(&p, false, false, true, "r1", "r2", t0, &out);
+	pair_answer(&p, PAIR_PEER, PAIR_TEXT, -EHOSTUNREACH, "not reachable", t0, &out);
+	assert_true(out.done);
+	assert_int_equal(p.status, -EHOSTUNREACH);
+	assert_string_equal(p.reason, "r2: not reachable");
+}
+
 static void
 check_pair_row(const struct pair_row *row)
 {
@@ -213,6 +236,9 @@ check_pair_row(const struct pair_row *row)
 
 	pair_begin(&p, row->alone, row->check_only, row->local_is_active, "r1", "r2",
 	    t0, &out);
+	assert_int_equal(out.method, PAIR_TEXT);
+	assert_int_equal(out.ask, row->alone ? L : L | P);
+	hand_over(&p, &out);
 	assert_int_equal(out.method, PAIR_CHECK);
 	assert_int_equal(out.ask, row->alone ? L : L | P);
 	for (const struct pair_step *s = row->step; s->method != 0; s++) {
@@ -243,6 +269,7 @@ test_pair_silence_is_refusal(void **state)
 
 	(void)state;
 	pair_begin(&p, false, false, true, "r1", "r2", now, &out);
+	hand_over(&p, &out);
 	pair_answer(&p, PAIR_LOCAL, PAIR_CHECK, 0, "", now, &out);
 	pair_answer(&p, PAIR_PEER, PAIR_CHECK, 0, "", now, &out);
 	pair_answer(&p, PAIR_LOCAL, PAIR_PREPARE, 0, "", now, &out);
@@ -272,6 +299,7 @@ main(void)
 		cmocka_unit_test(test_silence_is_refusal_and_a_silent_revert_ends_too),
 		cmocka_unit_test(test_pair_rows),
 		cmocka_unit_test(test_pair_silence_is_refusal),
+		cmocka_unit_test(test_pair_the_text_cannot_be_handed_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
