@@ -537,14 +537,18 @@ retry_entry(struct sync_session *s, uint32_t index, struct td_instant now)
 
 	if (e->flags & SHADOW_DELETED)
 		return;
-	if (e->flags & SHADOW_UNAPPLIED) {
-		kernel_put(s, index, false, now);
-	} else if (e->flags & SHADOW_STRAY) {
-		if (sync_entry_owner(s, e).side == SYNC_PEER)
-			kernel_put(s, index, true, now);
-		else
-			e->flags &= (uint8_t)~SHADOW_STRAY;
+	/* Ours by now, and this kernel is ahead of what it refused: the audit after the
+	 * takeover takes its state. */
+	if ((e->flags & SHADOW_STRAY) != 0 &&
+	    sync_entry_owner(s, e).side == SYNC_SELF) {
+		e->flags &= (uint8_t)~SHADOW_STRAY;
+		shadow_set_unapplied(s->shadow, index, false);
+		return;
 	}
+	if (e->flags & SHADOW_UNAPPLIED)
+		kernel_put(s, index, false, now);
+	else if (e->flags & SHADOW_STRAY)
+		kernel_put(s, index, true, now);
 }
 
 typedef void walk_visit(struct sync_session *s, uint32_t index, struct td_instant now);
