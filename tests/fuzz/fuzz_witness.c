@@ -17,7 +17,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (witness_payload_decode(data, size, &payload) == WITNESS_OK) {
 		len = witness_payload_encode(&payload, bytes);
-		td_assert(len <= size);
+		/* A peer without hints leaves them out; encoded, each member has one. */
+		td_assert(len <= size + payload.member_count);
 		td_assert(witness_payload_decode(bytes, len, &back) == WITNESS_OK);
 		td_assert(memcmp(&payload, &back, sizeof(back)) == 0);
 	}
