@@ -14,7 +14,7 @@
 #include "routerd/core/text.h"
 
 static void
-print_config_error(const struct td_config_error *e)
+print_config_error_text(const struct td_config_error *e)
 {
 	char where[32] = "";
 
@@ -41,6 +41,15 @@ print_config_error_json(const struct td_config_error *e)
 	text_free(&out);
 }
 
+static void
+print_config_error(const struct command *command, const struct td_config_error *e)
+{
+	if (command->json)
+		print_config_error_json(e);
+	else
+		print_config_error_text(e);
+}
+
 int
 local_check_config(const struct command *command)
 {
@@ -49,10 +58,7 @@ local_check_config(const struct command *command)
 	char hex[2 * TD_DIGEST_BYTES + 1];
 
 	if (config == NULL) {
-		if (command->json)
-			print_config_error_json(&error);
-		else
-			print_config_error(&error);
+		print_config_error(command, &error);
 		return CTL_FAILED;
 	}
 	sodium_bin2hex(hex, sizeof(hex), config->digest, sizeof(config->digest));
@@ -65,8 +71,9 @@ local_check_config(const struct command *command)
 }
 
 int
-local_read_config(const char *file, const char *node, char **ret_text)
+local_read_config(const struct command *command, char **ret_text)
 {
+	const char *file = command->file, *node = command->node;
 	struct td_config_error error = { 0 };
 	struct td_config *config;
 	char *text = malloc(CONTROL_CONFIG_MAX + 1);
@@ -83,7 +90,7 @@ local_read_config(const char *file, const char *node, char **ret_text)
 	} else if (memchr(text, '\0', len) != NULL) {
 		fprintf(stderr, "%s: not text\n", file);
 	} else if ((config = td_config_parse(text, len, file, node, &error)) == NULL) {
-		print_config_error(&error);
+		print_config_error(command, &error);
 	} else {
 		td_config_free(config);
 		text[len] = '\0';
@@ -100,11 +107,19 @@ local_read_config(const char *file, const char *node, char **ret_text)
 static void
 print_public(const struct command *command, const char *path, const char *public_key)
 {
-	if (command->json)
-		printf(
-		    "{\"file\": \"%s\", \"public_key\": \"%s\"}\n", path, public_key);
-	else
+	struct text out = { 0 };
+
+	if (command->json) {
+		text_puts(&out, "{\"file\": ");
+		text_json_string(&out, path);
+		text_puts(&out, ", \"public_key\": ");
+		text_json_string(&out, public_key);
+		text_puts(&out, "}\n");
+		fputs(out.bytes != NULL ? out.bytes : "", stdout);
+		text_free(&out);
+	} else {
 		printf("public_key: \"%s\"\n", public_key);
+	}
 }
 
 static int

@@ -12,6 +12,6 @@ int local_check_system(const struct command *command);
 int local_keygen(const struct command *command);
 
 /* Reads and validates FILE; its text is the caller's. */
-int local_read_config(const char *file, const char *node, char **ret_text);
+int local_read_config(const struct command *command, char **ret_text);
 
 #endif

@@ -265,7 +265,7 @@ static int
 apply(const struct command *c, int fd, const char *instance)
 {
 	char *text;
-	int code = local_read_config(c->file, c->node, &text);
+	int code = local_read_config(c, &text);
 
 	if (code != CTL_OK)
 		return code;

@@ -81,6 +81,28 @@ short_name(const char *name, const char *prefix)
 							  : name;
 }
 
+static bool
+is_key(const struct sample *s, const char *name)
+{
+	for (unsigned i = 0; i < s->label_count; i++)
+		if (strcmp(s->key[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* Longer where a key of the same row has the short one:
+ * tandem_vrrp_role{role="Backup"}. */
+static const char *
+column_name(const struct pivot *p, unsigned column, const char *prefix)
+{
+	const char *full = p->column[column]->name;
+	const char *name = short_name(full, prefix);
+
+	if (is_key(p->shape, name))
+		name = short_name(full, "tandem_");
+	return is_key(p->shape, name) ? full : name;
+}
+
 /* row_count if there is none. Metrics come entity by entity or metric by metric, so the
  * row is almost always the one used last or the one after it. */
 static size_t
@@ -282,15 +304,14 @@ cell_text(const struct pivot *p, size_t row, unsigned column, char *cell)
 static size_t
 common_prefix(const struct pivot *p, const char *prefix)
 {
-	const char *first = short_name(p->column[0]->name, prefix);
+	const char *first = column_name(p, 0, prefix);
 	size_t len = 0;
 
 	if (p->column_count < 2)
 		return 0;
 	for (size_t i = 0; first[i] != '\0'; i++) {
 		for (unsigned c = 1; c < p->column_count; c++)
-			if (strncmp(short_name(p->column[c]->name, prefix), first,
-				i + 1) != 0)
+			if (strncmp(column_name(p, c, prefix), first, i + 1) != 0)
 				return len;
 		if (first[i] == '_')
 			len = i + 1;
@@ -332,8 +353,8 @@ column_header(const struct pivot *p, unsigned column, const char *prefix, char *
 	if (column < labels)
 		header(cell, p->shape->key[column]);
 	else
-		header(cell, short_name(p->column[column - labels]->name, prefix) +
-				 common_prefix(p, prefix));
+		header(cell,
+		    column_name(p, column - labels, prefix) + common_prefix(p, prefix));
 }
 
 static void
@@ -461,6 +482,22 @@ pivot_tables(struct text *out, const struct sample_set *set, pivot_filter *filte
 }
 
 static void
+json_cells(struct text *out, const struct pivot *p, size_t row, const char *prefix)
+{
+	const char *separator = "";
+
+	for (unsigned c = 0; c < p->column_count; c++) {
+		if (isnan(p->cell[row][c]))
+			continue;
+		text_puts(out, separator);
+		text_json_string(out, column_name(p, c, prefix));
+		text_puts(out, ": ");
+		text_number(out, p->cell[row][c]);
+		separator = ", ";
+	}
+}
+
+static void
 json_row(struct text *out, const struct pivot *p, size_t row, const char *prefix)
 {
 	const struct sample *s = p->row[row];
@@ -472,13 +509,9 @@ json_row(struct text *out, const struct pivot *p, size_t row, const char *prefix
 		text_puts(out, ": ");
 		text_json_string(out, s->value[i]);
 	}
-	for (unsigned c = 0; c < p->column_count && s->type != TD_INFO; c++) {
-		if (isnan(p->cell[row][c]))
-			continue;
+	if (s->type != TD_INFO) {
 		text_puts(out, ", ");
-		text_json_string(out, short_name(p->column[c]->name, prefix));
-		text_puts(out, ": ");
-		text_number(out, p->cell[row][c]);
+		json_cells(out, p, row, prefix);
 	}
 	text_puts(out, "}");
 }
@@ -515,15 +548,11 @@ pivot_json(struct text *out, const struct sample_set *set, pivot_filter *filter,
 	pivots_init(&ps, set, filter);
 	out->failed = out->failed || ps.failed;
 	text_puts(out, "{\"values\": {");
-	for (size_t i = 0; i < set->count; i++) {
-		const struct sample *s = &set->list[i];
-
-		if (!shown(s, filter) || s->label_count > 0)
+	for (size_t i = 0; i < ps.count; i++) {
+		if (ps.list[i].shape->label_count > 0)
 			continue;
 		text_puts(out, separator);
-		text_json_string(out, short_name(s->name, prefix));
-		text_puts(out, ": ");
-		text_number(out, s->number);
+		json_cells(out, &ps.list[i], 0, prefix);
 		separator = ", ";
 	}
 	text_puts(out, "}, \"tables\": [");

@@ -18,7 +18,8 @@ typedef bool pivot_filter(const struct sample *sample);
 
 void pivot_tables(struct text *out, const struct sample_set *set, pivot_filter *filter,
     const char *prefix);
-/* {"values": {name: value}, "tables": [{"labels": [...], "rows": [{...}]}]} */
+/* {"values": {name: value}, "tables": [{"labels": [...], "rows": [{...}]}]}. A metric
+ * that the set holds twice is there once, with the value that came last. */
 void pivot_json(struct text *out, const struct sample_set *set, pivot_filter *filter,
     const char *prefix);
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from conftest import PREFIX
+from tandemlab.host import in_ns, run
 from tandemlab.lab import Lab
 
 
@@ -145,6 +146,46 @@ def test_tables_name_what_they_show(pair):
     assert ctl(pair, "r1", "resync").returncode == 0
     for what in ("status", "vrrp", "sync", "lb", "nat"):
         json.loads(ctl(pair, "r2", "--json", what).stdout)
+
+
+def strict(text):
+    """JSON in which no key stands twice, as RFC 8259 wants it."""
+    def unique(pairs):
+        keys = [key for key, _ in pairs]
+        assert len(keys) == len(set(keys)), f"a key twice in {keys}"
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def test_the_strict_reader_sees_a_key_that_stands_twice():
+    assert strict('{"a": {"b": 1}, "c": [{"b": 2}]}') == {"a": {"b": 1}, "c": [{"b": 2}]}
+    with pytest.raises(AssertionError, match="twice"):
+        strict('{"a": [{"b": 1, "b": 1}]}')
+
+
+@pytest.mark.parametrize("node", ["r1", "r2"])
+def test_every_json_is_whole_and_has_each_key_once(pair, node, tmp_path):
+    config = pair.routers[node].config
+    broken = tmp_path / 'no "file".yaml'
+    broken.write_text("cluster: lab\n")
+    key = tmp_path / 'a "key"'
+    standby = next(n for n, r in pair.routers.items() if r.status()["role"] == "Backup")
+    asked = [(node, code, command) for code, command in (
+        (0, ["status"]), (0, ["vrrp"]), (0, ["sync"]), (0, ["lb"]), (0, ["nat"]),
+        (0, ["check"]), (0, ["version"]), (0, ["resync"]),
+        (0, ["check-config", config]), (1, ["check-config", str(broken)]),
+        (0, ["apply", config]), (1, ["apply", str(broken)]),
+        (0, ["keygen", "--show"]), (0, ["keygen", "--out", str(key)]))]
+    asked.append((standby, 1, ["switchover"]))
+    for where, code, command in asked:
+        done = ctl(pair, where, "--json", *command)
+        assert done.returncode == code, (command, done.stdout)
+        assert strict(done.stdout), command
+    for page in ("status", "vrrp", "sync", "lb", "nat"):
+        address = {"r1": "10.254.0.1", "r2": "10.254.0.2"}[node]
+        assert strict(run(in_ns(pair.topology.ns("obs"), [
+            "curl", "-sS", "-m", "5", f"http://{address}:9480/api/v1/{page}"])))
 
 
 def test_who_is_not_in_the_group_is_refused(pair):

@@ -238,6 +238,51 @@ test_json_holds_everything(void **state)
 	samples_free(&set);
 }
 
+/* As `tandemctl lb` gets them: once among all samples, once from the room itself. */
+static void
+test_json_what_was_said_twice_stands_once(void **state)
+{
+	struct sample_set set = { 0 };
+	struct text out = { 0 };
+
+	(void)state;
+	for (int i = 1; i <= 2; i++) {
+		put(&set, "tandem_lb_flows", TD_GAUGE, i, NULL, NULL);
+		put(&set, "tandem_lb_role", TD_GAUGE, 3, NULL, NULL);
+		put(&set, "tandem_lb_up", TD_GAUGE, i, "server", "s1");
+	}
+	pivot_json(&out, &set, all, "tandem_lb_");
+	expect(&out,
+	    "{\"values\": {\"flows\": 2, \"role\": 3}, \"tables\": [{\"labels\": "
+	    "[\"server\"], \"rows\": [\n"
+	    "  {\"server\": \"s1\", \"up\": 2}]}]}");
+	samples_free(&set);
+}
+
+static void
+test_a_metric_called_like_its_label_keeps_a_longer_name(void **state)
+{
+	struct sample_set set = { 0 };
+	struct text out = { 0 };
+
+	(void)state;
+	put(&set, "tandem_vrrp_role", TD_GAUGE, 1, "role", "Backup");
+	put(&set, "tandem_alarm", TD_GAUGE, 0, "alarm", "fence_off");
+	pivot_json(&out, &set, all, "tandem_vrrp_");
+	expect(&out,
+	    "{\"values\": {}, \"tables\": [{\"labels\": [\"role\"], \"rows\": [\n"
+	    "  {\"role\": \"Backup\", \"vrrp_role\": 1}]},\n"
+	    "{\"labels\": [\"alarm\"], \"rows\": [\n"
+	    "  {\"alarm\": \"fence_off\", \"tandem_alarm\": 0}]}]}");
+	pivot_tables(&out, &set, all, "tandem_vrrp_");
+	expect(&out, "ROLE    VRRP ROLE\n"
+		     "Backup          1\n"
+		     "\n"
+		     "ALARM      TANDEM ALARM\n"
+		     "fence_off             0\n");
+	samples_free(&set);
+}
+
 static void
 test_json_strings_are_valid_utf8_whatever_comes(void **state)
 {
@@ -392,6 +437,9 @@ main(void)
 		cmocka_unit_test(test_tables_too_wide_for_a_line_stand_upright),
 		cmocka_unit_test(test_help_is_found_by_bisection),
 		cmocka_unit_test(test_json_holds_everything),
+		cmocka_unit_test(test_json_what_was_said_twice_stands_once),
+		cmocka_unit_test(
+		    test_a_metric_called_like_its_label_keeps_a_longer_name),
 		cmocka_unit_test(test_json_strings_are_valid_utf8_whatever_comes),
 		cmocka_unit_test(test_alarms),
 		cmocka_unit_test(test_the_page_escapes_what_it_shows),
