@@ -15,6 +15,7 @@
 #include "ctl/client.h"
 #include "ctl/command.h"
 #include "ctl/local.h"
+#include "routerd/core/options.h"
 #include "routerd/core/report.h"
 #include "routerd/core/section.h"
 
@@ -35,6 +36,7 @@ static const char usage[] =
     "  check                  whether this system can run tandem\n"
     "  keygen [--show] [--force] [--out FILE]\n"
     "  version\n"
+    "Without --instance: $TANDEM_INSTANCE, or the only one that runs.\n"
     "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 not running. See "
     "tandemctl(8).\n";
 
@@ -331,6 +333,10 @@ main(int argc, char **argv)
 		fprintf(stderr, "tandemctl: %s (tandemctl help)\n", error);
 		return CTL_USAGE;
 	}
+	if (command.instance == NULL)
+		command.instance = getenv("TANDEM_INSTANCE");
+	if (command.instance != NULL && !instance_name_valid(command.instance))
+		return fail(CTL_USAGE, "TANDEM_INSTANCE %s: not a name", command.instance);
 	switch (command.verb) {
 	case VERB_HELP:
 		fputs(usage, stdout);

@@ -83,6 +83,10 @@ def enter(args, argv):
     if lab.topology.ns(args.host) not in lab.topology.existing():
         raise LabError(f"no host {args.host}: client, r1, r2, s1, s2, s3, obs or switch")
     os.environ["debian_chroot"] = args.host  # shows in Debian's prompt
+    if args.host in lab.routers and not lab.classic:
+        router = lab.routers[args.host]
+        os.environ["TANDEM_INSTANCE"] = router.instance
+        os.environ["PATH"] = f"{router.sbin_dir}:{os.environ['PATH']}"
     command = in_ns(lab.topology.ns(args.host), argv)
     os.execvp(command[0], command)
 
@@ -94,12 +98,20 @@ def fault(args):
         return 0
     lab = Lab.attach(default_prefix())
     chosen = faults.get(args.name)
-    node = args.node or lab.active() or "r1"
+    hurt = os.path.join(lab.run_dir, f"fault-{chosen.name}")  # holds the name of the node
     if args.undo:
+        if not os.path.exists(hurt):
+            raise LabError(f"{chosen.name} was not done: lab fault {chosen.name}")
+        with open(hurt, encoding="ascii") as f:
+            node = f.read()
         chosen.recover(lab, node)
+        os.remove(hurt)
         print(f"{chosen.name} of {node} undone")
     else:
+        node = args.node or lab.active() or "r1"
         chosen.inject(lab, node)
+        with open(hurt, "w", encoding="ascii") as f:
+            f.write(node)
         print(f"{chosen.name}: {chosen.text} ({node})")
     return 0
 
@@ -136,8 +148,8 @@ def main():
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt as why:
-        print(f"lab: interrupted {why}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
         return 130
 
 

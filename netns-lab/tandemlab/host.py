@@ -25,10 +25,10 @@ def progress(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def run(command, text=None, check=True):
+def run(command, text=None, check=True, env=None):
     """Runs a command, returns its output; a failure names the command and what it said."""
     done = subprocess.run(command, input=text, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, check=False)
+                          stderr=subprocess.PIPE, check=False, env=env)
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(command)}: exit {done.returncode}: "
                        f"{(done.stderr or done.stdout).strip()}")

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import PREFIX
 from tandemlab.agents import REPO
-from tandemlab.host import pids_in, run, wait_for
+from tandemlab.host import LabError, pids_in, run, wait_for
 from tandemlab.lab import STATE_ROOT, Lab, down
 from tandemlab.topology import Topology
 
@@ -67,3 +67,24 @@ def test_help_and_nonsense_need_no_lab():
     assert "lab demo" in run([lab, "--help"])
     done = subprocess.run([lab, "dance"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "lab demo" in done.stderr
+
+
+def lab_command(*words):
+    """What `lab WORDS` prints; the lab named PREFIX is up."""
+    return run([os.path.join(REPO, "netns-lab/lab"), *words],
+               env=dict(os.environ, LAB_PREFIX=PREFIX))
+
+
+def test_a_fault_by_hand_is_undone_where_it_was_done():
+    with Lab(PREFIX) as lab:
+        lab.up()
+        assert "(r1)" in lab_command("fault", "node-loss")
+        lab.wait_active("r2", 10)
+        on_r2 = lab.routers["r2"].pids()
+        assert "Active" in lab_command("exec", "r2", "tandemctl", "status")
+        assert "node-loss of r1 undone" in lab_command("fault", "node-loss", "--undo")
+        lab.wait_protected(20)
+        assert lab.active() == "r2"
+        assert lab.routers["r2"].pids() == on_r2
+        with pytest.raises(LabError, match="node-loss was not done"):
+            lab_command("fault", "node-loss", "--undo")
