@@ -107,8 +107,9 @@ drop_privileges(const struct spawn_spec *spec, bool lock_memory)
 static void
 arrange_descriptors(const struct spawn_spec *spec)
 {
-	int in = spec->stdin_fd >= 0 ? fcntl(spec->stdin_fd, F_DUPFD_CLOEXEC, 10)
-				     : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int in =
+	    fcntl(spec->stdin_fd >= 0 ? spec->stdin_fd : null, F_DUPFD_CLOEXEC, 10);
 	int out = fcntl(spec->stdout_fd >= 0 ? spec->stdout_fd : STDERR_FILENO,
 	    F_DUPFD_CLOEXEC, 10);
 	int control =
