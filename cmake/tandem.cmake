@@ -29,6 +29,13 @@ if(TANDEM_SANITIZE)
   target_compile_options(td_options INTERFACE -fsanitize=address,undefined
     -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(td_options INTERFACE -fsanitize=address,undefined)
+  if(NOT TANDEM_FUZZ)
+    add_library(sanitizer_reports OBJECT ${CMAKE_SOURCE_DIR}/tests/sanitized/reports.c)
+    target_compile_options(sanitizer_reports PRIVATE -fPIE ${TD_WARNINGS})
+    target_compile_definitions(sanitizer_reports PRIVATE _GNU_SOURCE
+      SANITIZER_REPORTS="${CMAKE_INSTALL_PREFIX}/reports")
+    target_link_libraries(td_options INTERFACE $<TARGET_OBJECTS:sanitizer_reports>)
+  endif()
   # gcc bounds strings by what it inlines, which is not the same here; the release build judges.
   if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     list(APPEND TD_WARNINGS -Wno-format-truncation)

@@ -17,8 +17,9 @@ import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
-DRIVER = os.environ.get("LB_DRIVER") or os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "../../build/release/tests/lb_driver")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("TANDEM_BUILD_DIR", ROOT / "build" / "release"))
+DRIVER = os.environ.get("LB_DRIVER") or str(BUILD / "tests" / "lb_driver")
 PREFIX = os.environ.get("LB_PREFIX", "lbcore")
 SILENCE_S = 0.4      # how long nothing must come
 ANSWER_S = 3.0       # how long something may take

@@ -3,6 +3,13 @@ td_program(fake_room ${CMAKE_SOURCE_DIR}/tests/unit/fake_room.c)
 target_link_libraries(fake_room PRIVATE td_room)
 set_target_properties(fake_room PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 
+# Whose report must not be lost, for tests/sanitized/test_reports.py.
+if(TANDEM_SANITIZE)
+  td_program(plant ${CMAKE_SOURCE_DIR}/tests/sanitized/plant.c)
+  target_link_libraries(plant PRIVATE routerd_confine routerd_spawn)
+  set_target_properties(plant PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+endif()
+
 td_test(test_watch tests/unit/test_watch.c LINK routerd_core)
 td_test(test_apply tests/unit/test_apply.c LINK routerd_core)
 td_test(test_routerd_view tests/unit/test_routerd_view.c LINK routerd_view)
