@@ -9,6 +9,9 @@
  *   status   print what lives now
  *   finish   print the result and exit (also SIGTERM, SIGINT and end of input)
  *
+ * Sessions answer both when they know: as soon as a message that was sent after the
+ * command is echoed on each, for `finish` after 5 s at most, for `status` after 1 s.
+ *
  * Units    nanoseconds of CLOCK_BOOTTIME, the clock of Tandem's own logs.
  */
 #ifndef LAB_AGENT_H
@@ -34,6 +37,7 @@ struct source {
 struct mode {
 	void (*command)(const char *line); /* "mark" and "status" */
 	void (*tick)(int64_t now);         /* every tick_ns */
+	bool (*settled)(void);             /* finish was asked: may it? NULL = yes */
 	void (*finish)(void);              /* prints the result */
 	int64_t tick_ns;                   /* 0 = no tick */
 };

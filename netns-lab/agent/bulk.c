@@ -180,8 +180,10 @@ bulk_finish(void)
 void
 bulk_main(const struct options *options)
 {
-	static const struct mode mode = { bulk_command, bulk_tick, bulk_finish,
-		TICK_NS };
+	static const struct mode mode = { .command = bulk_command,
+		.tick = bulk_tick,
+		.finish = bulk_finish,
+		.tick_ns = TICK_NS };
 
 	kind = options->kind;
 	total = (size_t)options->count;

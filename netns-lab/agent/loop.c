@@ -141,6 +141,7 @@ stdin_ready(struct source *source, uint32_t events)
 		return;
 	if (n <= 0) {
 		stopped = true;
+		source_remove(source);
 		return;
 	}
 	for (ssize_t i = 0; i < n; i++) {
@@ -161,9 +162,9 @@ stdin_ready(struct source *source, uint32_t events)
 static void
 signal_ready(struct source *source, uint32_t events)
 {
-	(void)source;
 	(void)events;
 	stopped = true;
+	source_remove(source);
 }
 
 static void
@@ -176,6 +177,12 @@ tick_ready(struct source *source, uint32_t events)
 	 * for. */
 	if (read(source->fd, &expirations, sizeof(expirations)) == sizeof(expirations))
 		running->tick(now_ns());
+}
+
+static bool
+loop_over(const struct mode *mode)
+{
+	return stopped && (mode->settled == NULL || mode->settled());
 }
 
 void
@@ -212,13 +219,13 @@ loop_run(const struct mode *mode)
 		timerfd_settime(tick.fd, 0, &every, NULL);
 		source_add(&tick, EPOLLIN);
 	}
-	while (!stopped) {
+	while (!loop_over(mode)) {
 		garbage_free();
 		int n = epoll_wait(epoll_fd, events, 256, -1);
 
 		if (n < 0 && errno != EINTR)
 			fail("epoll_wait: %s", strerror(errno));
-		for (int i = 0; i < n && !stopped; i++) {
+		for (int i = 0; i < n && !loop_over(mode); i++) {
 			struct source *source = events[i].data.ptr;
 
 			/* closed by an earlier handler of this round */

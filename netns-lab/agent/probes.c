@@ -121,7 +121,10 @@ probe_start(const struct options *options, const struct mode *mode)
 void
 udp_main(const struct options *options)
 {
-	struct mode mode = { probe_command, udp_tick, probe_finish, NS_PER_MS };
+	struct mode mode = { .command = probe_command,
+		.tick = udp_tick,
+		.finish = probe_finish,
+		.tick_ns = NS_PER_MS };
 
 	target_parse(&target, options->dest, options->ports, options->source);
 	if (options->interval_us > 0)
@@ -209,8 +212,10 @@ connects_tick(int64_t now)
 void
 connects_main(const struct options *options)
 {
-	struct mode mode = { probe_command, connects_tick, probe_finish,
-		20 * NS_PER_MS };
+	struct mode mode = { .command = probe_command,
+		.tick = connects_tick,
+		.finish = probe_finish,
+		.tick_ns = 20 * NS_PER_MS };
 
 	if (options->interval_us > 0)
 		mode.tick_ns = options->interval_us * 1000;
@@ -283,7 +288,10 @@ ping_tick(int64_t now)
 void
 ping_main(const struct options *options)
 {
-	struct mode mode = { probe_command, ping_tick, probe_finish, 10 * NS_PER_MS };
+	struct mode mode = { .command = probe_command,
+		.tick = ping_tick,
+		.finish = probe_finish,
+		.tick_ns = 10 * NS_PER_MS };
 
 	target_parse(&target, options->dest, NULL, options->source);
 	ping_v6 = target.address.ss_family == AF_INET6;

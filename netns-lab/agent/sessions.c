@@ -1,30 +1,52 @@
 /*
  * N TCP sessions, each sending one numbered message per interval and checking that the
- * echoes come back in order, from one server. A session lives when it was never reset
- * or closed, missed nothing, and its echoes are up to date.
+ * echoes come back in order, from one server.
+ *
+ * A session lives when it was never reset or closed, missed nothing, and the echo of a
+ * message that it sent after the question comes back in time. Only time in which this
+ * process ran counts: late itself, it calls no session dead. `behind` says how many had
+ * no echo for half a second at the instant of the question, whoever was late.
  */
 #include "agent.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #define TICK_NS NS_PER_MS
 #define OPEN_PER_TICK 1 /* 1000 new connections a second */
 #define BEHIND_MAX_NS (500 * NS_PER_MS)
+#define STATUS_MAX_NS NS_PER_S
+#define FINISH_MAX_NS (5 * NS_PER_S)
+#define TURN_MAX_NS (100 * NS_PER_MS) /* a longer turn: this process was late */
 #define SERVERS_MAX 16
 
 enum fate { CONNECTING, OPEN, REFUSED, RESET, CLOSED, TIMED_OUT, MISORDERED, FATES };
 static const char *const fate_names[FATES] = { "connecting", "open", "refused", "reset",
 	"closed", "timed_out", "misordered" };
 
+/* What the kernel knows of a connection, to find out why it ended or hangs. */
+struct facts {
+	int64_t at_ns;
+	int error; /* errno that ended it */
+	uint16_t port;
+	int unacked_bytes, unread_bytes;
+	struct tcp_info tcp;
+};
+
 struct session {
 	struct source source;
 	enum fate fate;
 	uint64_t sent, echoed;
+	uint64_t asked_seq; /* first message that began after the question; 0 = none */
 	int64_t next_send_ns, last_echo_ns, silence_ns;
+	struct facts facts; /* of the last moment of an ended session */
 	uint32_t server;
 	bool moved; /* another server answered: never right for one connection */
 	uint8_t in[FRAME_BYTES], out[FRAME_BYTES];
@@ -37,12 +59,46 @@ static struct target target;
 static const char *kind;
 static int64_t interval_ns;
 static bool ready_said;
+static int64_t last_turn_ns, late_max_ns, late_max_at_ns;
+
+/* `status` and `finish`: one at a time, a new one takes the place of the old one. */
+static struct question {
+	bool open, final;
+	int64_t left_ns;
+	size_t unanswered, behind;
+} question;
 
 static void
-session_end(struct session *s, enum fate fate)
+facts_collect(struct facts *ret, int fd, int error)
 {
+	struct sockaddr_storage local = { 0 };
+	socklen_t local_len = sizeof(local), tcp_len = sizeof(ret->tcp);
+
+	*ret = (struct facts){ .at_ns = now_ns(), .error = error };
+	if (fd < 0)
+		return;
+	/* the port stands at the same place in both families */
+	if (getsockname(fd, (struct sockaddr *)&local, &local_len) == 0)
+		ret->port = ntohs(((struct sockaddr_in *)&local)->sin_port);
+	(void)getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ret->tcp, &tcp_len);
+	(void)ioctl(fd, SIOCOUTQ, &ret->unacked_bytes);
+	(void)ioctl(fd, SIOCINQ, &ret->unread_bytes);
+}
+
+static bool
+session_answered(const struct session *s)
+{
+	return s->asked_seq != 0 && s->echoed >= s->asked_seq;
+}
+
+static void
+session_end(struct session *s, enum fate fate, int error)
+{
+	facts_collect(&s->facts, s->source.fd, error);
 	if (s->fate == CONNECTING)
 		decided++;
+	if (s->asked_seq != 0 && !session_answered(s))
+		question.unanswered--;
 	s->fate = fate;
 	source_remove(&s->source);
 }
@@ -51,11 +107,11 @@ static void
 session_error(struct session *s, int error)
 {
 	if (s->fate == CONNECTING)
-		session_end(s, REFUSED);
+		session_end(s, REFUSED, error);
 	else if (error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH)
-		session_end(s, TIMED_OUT);
+		session_end(s, TIMED_OUT, error);
 	else
-		session_end(s, RESET);
+		session_end(s, RESET, error);
 }
 
 static bool
@@ -85,7 +141,7 @@ session_echo(struct session *s, int64_t now)
 	frame_decode(s->in, &frame);
 	if (frame.magic != MAGIC_ECHO || frame.session != (uint32_t)(s - list) ||
 	    frame.seq != s->echoed + 1) {
-		session_end(s, MISORDERED);
+		session_end(s, MISORDERED, 0);
 		return;
 	}
 	if (s->echoed == 0)
@@ -93,6 +149,8 @@ session_echo(struct session *s, int64_t now)
 	else if (s->server != frame.server)
 		s->moved = true;
 	s->echoed = frame.seq;
+	if (s->echoed == s->asked_seq)
+		question.unanswered--;
 	if (now - s->last_echo_ns > s->silence_ns)
 		s->silence_ns = now - s->last_echo_ns;
 	s->last_echo_ns = now;
@@ -120,7 +178,7 @@ session_ready(struct source *source, uint32_t events)
 		return;
 	}
 	if (n == 0) {
-		session_end(s, CLOSED);
+		session_end(s, CLOSED, 0);
 		return;
 	}
 	for (ssize_t i = 0; i < n && s->source.fd >= 0; i++) {
@@ -146,7 +204,7 @@ session_open(struct session *s, int64_t now)
 	s->last_echo_ns = now;
 	s->next_send_ns = now;
 	if (fd < 0)
-		session_end(s, REFUSED);
+		session_end(s, REFUSED, -fd);
 	else
 		source_add(&s->source, EPOLLIN);
 }
@@ -172,13 +230,79 @@ session_step(struct session *s, int64_t now)
 	}
 }
 
+/* By age alone: also true when only this process was late. */
+static bool
+session_behind(const struct session *s, int64_t now)
+{
+	return s->fate == OPEN && now - s->last_echo_ns > BEHIND_MAX_NS;
+}
+
+static bool
+session_lives(const struct session *s)
+{
+	return s->fate == OPEN && session_answered(s);
+}
+
+static void
+question_ask(bool final)
+{
+	int64_t now = now_ns();
+
+	question = (struct question){ .open = true,
+		.final = final,
+		.left_ns = interval_ns + (final ? FINISH_MAX_NS : STATUS_MAX_NS) };
+	for (size_t i = 0; i < total; i++) {
+		struct session *s = &list[i];
+
+		question.behind += session_behind(s, now);
+		/* of a message that is on its way into the socket, the next one */
+		s->asked_seq =
+		    s->source.fd < 0 ? 0 : s->sent + 1 + (uint64_t)(s->out_len > 0);
+		question.unanswered += s->source.fd >= 0;
+	}
+}
+
+static void
+status_print(void)
+{
+	size_t alive = 0, open = 0;
+
+	for (size_t i = 0; i < total; i++) {
+		open += list[i].fate == OPEN;
+		alive += session_lives(&list[i]);
+	}
+	printf(
+	    "{\"event\":\"status\",\"mode\":\"sessions\",\"kind\":\"%s\",\"count\":%zu,"
+	    "\"open\":%zu,\"alive\":%zu,\"behind\":%zu}\n",
+	    kind, total, open, alive, question.behind);
+}
+
+static void
+turn_measure(int64_t now)
+{
+	int64_t gap = last_turn_ns == 0 ? 0 : now - last_turn_ns;
+
+	last_turn_ns = now;
+	if (gap > late_max_ns) {
+		late_max_ns = gap;
+		late_max_at_ns = now;
+	}
+	question.left_ns -= gap < TURN_MAX_NS ? gap : TURN_MAX_NS;
+}
+
 static void
 sessions_tick(int64_t now)
 {
+	turn_measure(now);
 	for (unsigned i = 0; i < OPEN_PER_TICK && opened < total; i++)
 		session_open(&list[opened++], now);
 	for (size_t i = 0; i < opened; i++)
 		session_step(&list[i], now);
+	if (question.open && (question.unanswered == 0 || question.left_ns <= 0)) {
+		question.open = false;
+		if (!question.final)
+			status_print();
+	}
 	if (!ready_said && decided == total) {
 		size_t open = 0;
 
@@ -192,39 +316,60 @@ sessions_tick(int64_t now)
 	}
 }
 
-static bool
-session_lives(const struct session *s, int64_t now)
-{
-	return s->fate == OPEN && now - s->last_echo_ns <= BEHIND_MAX_NS;
-}
-
 static void
 sessions_command(const char *line)
 {
-	int64_t now = now_ns();
-	size_t alive = 0, open = 0;
-
 	if (strcmp(line, "mark") == 0) {
 		for (size_t i = 0; i < total; i++)
 			list[i].silence_ns = 0;
-		return;
+		late_max_ns = 0;
+	} else if (!question.final) {
+		question_ask(false);
 	}
-	for (size_t i = 0; i < total; i++) {
-		open += list[i].fate == OPEN;
-		alive += session_lives(&list[i], now);
-	}
-	printf(
-	    "{\"event\":\"status\",\"mode\":\"sessions\",\"kind\":\"%s\",\"count\":%zu,"
-	    "\"open\":%zu,\"alive\":%zu}\n",
-	    kind, total, open, alive);
+}
+
+static bool
+sessions_settled(void)
+{
+	if (!question.final)
+		question_ask(true);
+	return !question.open;
+}
+
+static void
+lost_print(struct session *s, bool first)
+{
+	const struct facts *facts = &s->facts;
+	int64_t age, silence;
+
+	if (s->source.fd >= 0)
+		facts_collect(&s->facts, s->source.fd, 0);
+	age = facts->at_ns - s->last_echo_ns;
+	silence = age > s->silence_ns ? age : s->silence_ns;
+	printf("%s{\"session\":%zd,\"port\":%u,\"fate\":\"%s\",\"error\":\"%s\","
+	       "\"at\":%lld,\"sent\":%llu,\"echoed\":%llu,\"asked\":%llu,"
+	       "\"last_echo\":%lld,\"echo_age_ns\":%lld,\"silence_ns\":%lld",
+	    first ? "" : ",", s - list, facts->port, fate_names[s->fate],
+	    facts->error == 0 ? "" : strerrorname_np(facts->error),
+	    (long long)facts->at_ns, (unsigned long long)s->sent,
+	    (unsigned long long)s->echoed, (unsigned long long)s->asked_seq,
+	    (long long)s->last_echo_ns, (long long)age, (long long)silence);
+	printf(",\"unacked_bytes\":%d,\"unread_bytes\":%d,\"tcp_state\":%u,"
+	       "\"unacked\":%u,\"retransmits\":%u,\"backoff\":%u,"
+	       "\"total_retransmits\":%u,\"rto_us\":%u,\"rtt_us\":%u,"
+	       "\"last_ack_ms\":%u,\"last_data_ms\":%u}",
+	    facts->unacked_bytes, facts->unread_bytes, facts->tcp.tcpi_state,
+	    facts->tcp.tcpi_unacked, facts->tcp.tcpi_retransmits,
+	    facts->tcp.tcpi_backoff, facts->tcp.tcpi_total_retrans, facts->tcp.tcpi_rto,
+	    facts->tcp.tcpi_rtt, facts->tcp.tcpi_last_ack_recv,
+	    facts->tcp.tcpi_last_data_recv);
 }
 
 static void
 sessions_finish(void)
 {
-	int64_t now = now_ns();
 	size_t alive = 0, moved = 0, fates[FATES] = { 0 }, servers[SERVERS_MAX] = { 0 };
-	size_t silent_count = 0;
+	size_t silent_count = 0, lost = 0;
 	uint64_t echoes = 0;
 	int64_t *silences = calloc(total, sizeof(*silences));
 
@@ -236,7 +381,7 @@ sessions_finish(void)
 		echoes += list[i].echoed;
 		if (list[i].echoed > 0)
 			servers[list[i].server % SERVERS_MAX]++;
-		if (!session_lives(&list[i], now))
+		if (!session_lives(&list[i]))
 			continue;
 		alive++;
 		silences[silent_count++] = list[i].silence_ns;
@@ -245,16 +390,22 @@ sessions_finish(void)
 	printf(
 	    "{\"event\":\"result\",\"mode\":\"sessions\",\"kind\":\"%s\",\"count\":%zu,"
 	    "\"alive\":%zu,\"moved\":%zu,\"echoes\":%llu,\"silence_max_ns\":%lld,"
-	    "\"silence_median_ns\":%lld,\"hung\":%zu",
+	    "\"silence_median_ns\":%lld,\"hung\":%zu,\"behind\":%zu,"
+	    "\"late_max_ns\":%lld,\"late_max_at\":%lld",
 	    kind, total, alive, moved, (unsigned long long)echoes,
 	    silent_count == 0 ? -1LL : (long long)silences[silent_count - 1],
 	    silent_count == 0 ? -1LL : (long long)silences[silent_count / 2],
-	    fates[OPEN] - alive);
+	    fates[OPEN] - alive, question.behind, (long long)late_max_ns,
+	    (long long)late_max_at_ns);
 	for (int i = 0; i < FATES; i++)
 		printf(",\"%s\":%zu", fate_names[i], fates[i]);
 	printf(",\"servers\":[");
 	for (size_t i = 0; i < SERVERS_MAX; i++)
 		printf("%s%zu", i == 0 ? "" : ",", servers[i]);
+	printf("],\"lost\":[");
+	for (size_t i = 0; i < total; i++)
+		if (!session_lives(&list[i]))
+			lost_print(&list[i], lost++ == 0);
 	printf("]}\n");
 	free(silences);
 }
@@ -262,8 +413,11 @@ sessions_finish(void)
 void
 sessions_main(const struct options *options)
 {
-	static const struct mode mode = { sessions_command, sessions_tick,
-		sessions_finish, TICK_NS };
+	static const struct mode mode = { .command = sessions_command,
+		.tick = sessions_tick,
+		.settled = sessions_settled,
+		.finish = sessions_finish,
+		.tick_ns = TICK_NS };
 
 	kind = options->kind;
 	total = (size_t)options->count;

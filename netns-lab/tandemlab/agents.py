@@ -65,13 +65,19 @@ class Agent:
                            f"after {seconds} s")
         return event
 
-    def status(self, seconds=2):
+    def ask(self):
+        """Asks for the status without waiting; returns what `answer` needs."""
         already = len(self.events)
         self.command("status")
-        return self._wait("status", already, seconds) or {"count": 1, "alive": 0}
+        return already
 
-    def finish(self, seconds=10):
-        """Ends the agent; returns its result and all it said."""
+    def answer(self, asked, seconds=3):
+        """The status, or None when none came: then nothing is known."""
+        return self._wait("status", asked, seconds)
+
+    def finish(self, seconds=30):
+        """Ends the agent; returns its result and all it said. Sessions take up to 5 s of the
+        agent's own time for their judgement."""
         if self.process.poll() is None:
             self.command("finish")
         result = self._wait("result", 0, seconds)
@@ -97,11 +103,17 @@ def wait_ready(agents, seconds=15):
     return [agent.ready(seconds) for agent in agents]
 
 
+def statuses(agents):
+    """What each agent says now, asked together; None for one that said nothing."""
+    asked = [(agent, agent.ask()) for agent in agents]
+    return [agent.answer(since) for agent, since in asked]
+
+
 def wait_alive(agents, seconds):
     """Until every session that is not known dead lives; False when the time is up."""
     def all_alive():
-        states = [agent.status() for agent in agents]
-        return all(state["alive"] >= state.get("open", 1) for state in states)
+        return all(state is not None and state["alive"] >= state["open"]
+                   for state in statuses(agents))
 
     try:
         wait_for("all sessions alive", all_alive, seconds, 0.2)

@@ -5,11 +5,17 @@ import re
 import shutil
 
 from .agents import REPO
-from .host import LabError, end_processes, pids_in, progress, run, start_time, wait_for
+from .host import LabError, end_processes, in_ns, pids_in, progress, run, start_time, wait_for
 from .routers import PREFIX_DIR, ClassicRouter, Daemons, Server, TandemRouter
 from .topology import HOSTS, ROUTERS, Topology
 
 STATE_ROOT = "/run/tandem-lab"
+
+# what a lost session is explained with
+LOOK_SWITCH = ("ip -s link", "bridge fdb", "nft list ruleset")
+LOOK_ROUTER = ("ip -s neigh", "ip -s link", "ip address", "nft list ruleset", "conntrack -S",
+               "conntrack -L -o extended,id")
+LOOK_HOST = ("ip -s neigh", "ip -s link", "ss -tinoe")
 
 
 def default_prefix():
@@ -119,12 +125,33 @@ class Lab:
                  lambda: all(router.servers_up() for router in self.routers.values()),
                  seconds, 0.1)
 
+    def look(self, when):
+        """Writes neighbours, tables, rules and flows of every host beside the logs."""
+        target = os.path.join(self.run_dir, f"state-{when}")
+        os.makedirs(target, exist_ok=True)
+        for host in ("switch", *HOSTS):
+            commands = LOOK_SWITCH if host == "switch" else \
+                LOOK_ROUTER if host in ROUTERS else LOOK_HOST
+            script = "".join(f"echo '== {command}'\n{command} 2>&1\n"
+                             for command in ("cat /proc/uptime", *commands))
+            text = run(in_ns(self.topology.ns(host), ["sh"]), script, check=False)
+            if host in ROUTERS:
+                text += f"== status\n{json.dumps(self.routers[host].status(), indent=1)}\n"
+            with open(os.path.join(target, f"{host}.txt"), "w", encoding="utf-8") as f:
+                f.write(text)
+
+    def record(self, name, value):
+        """Keeps a value as JSON beside the logs."""
+        with open(os.path.join(self.run_dir, name + ".json"), "w", encoding="utf-8") as f:
+            json.dump(value, f, indent=1)
+
     def keep_logs(self, name):
-        """Copies what the routers wrote to build/lab-logs/NAME, for after the lab."""
+        """Copies what the lab wrote to build/lab-logs/NAME, for after it; returns where."""
         target = os.path.join(REPO, "build/lab-logs", name)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.run_dir, target, ignore=shutil.ignore_patterns("*.ctl"))
         progress(f"logs kept in {target}")
+        return target
 
 
 def with_key(text, node, key):

@@ -9,12 +9,34 @@ def timeline_text(result):
     return "\n".join(lines)
 
 
+LOST_SHOWN = 5
+
+
+def lost_lines(sessions):
+    """Why: how late the agent itself was, and what the kernel knew of each lost session."""
+    lines = []
+    for s in sessions:
+        if s["behind"]:
+            lines.append(f"{s['kind']}: {s['behind']} sessions were behind when asked; the "
+                         f"agent's own longest pause was {s['late_max_ns'] / MS:.0f} ms")
+        for one in s["lost"][:LOST_SHOWN]:
+            lines.append(
+                f"  lost: port {one['port']} {one['fate']} {one['error']}".rstrip() +
+                f", last echo {one['echo_age_ns'] / MS:.0f} ms before, "
+                f"{one['unacked_bytes']} bytes unacknowledged, {one['retransmits']} "
+                f"retransmissions, RTO {one['rto_us'] / 1000:.0f} ms")
+        if len(s["lost"]) > LOST_SHOWN:
+            lines.append(f"  and {len(s['lost']) - LOST_SHOWN} more")
+    return lines
+
+
 def sessions_text(result):
     lines = [f"{'sessions':<18}{'opened':>8}{'kept':>8}{'lost':>8}{'longest silence':>18}"]
     for s in result["sessions"]:
         silence = "-" if s["silence_max_ns"] < 0 else f"{s['silence_max_ns'] / MS:.0f} ms"
         lines.append(f"{s['kind']:<18}{s['count']:>8}{s['alive']:>8}"
                      f"{s['count'] - s['alive']:>8}{silence:>18}")
+    lines += lost_lines(result["sessions"])
     if result["bulk"]:
         lines.append("")
         lines.append(f"{'downloads':<18}{'begun':>8}{'complete':>10}{'checksum right':>16}"

@@ -172,6 +172,9 @@ class ClassicRouter(Router):
     def switchover(self):
         raise LabError("the classic stack has no switchover: use graceful-stop")
 
+    def status(self):
+        return {}  # nobody answers
+
     def in_sync(self):
         return bool(self.recorded_pids())
 

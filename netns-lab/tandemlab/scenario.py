@@ -2,7 +2,7 @@
 import statistics
 import time
 
-from .agents import BINARY, Agent, wait_alive, wait_ready
+from .agents import BINARY, Agent, statuses, wait_alive, wait_ready
 from .faults import wait_fault_over
 from .host import LabError, MS, NS, now_ns, progress, wait_for
 from .topology import VIRTUAL_LAN, VIRTUAL_LAN6, VIRTUAL_WAN, VIRTUAL_WAN6
@@ -94,7 +94,7 @@ class Load:
         wait_alive(self.sessions + self.bulk, seconds)
         try:
             wait_for("downloads complete", lambda: all(
-                agent.status().get("open", 0) == 0 for agent in self.bulk),
+                state is not None and state["open"] == 0 for state in statuses(self.bulk)),
                 BULK_SECONDS + 15, 0.25)
         except LabError:
             pass  # the result says which did not
@@ -156,6 +156,7 @@ def run_fault(lab, fault, sessions=200, bulk=10, before_fault_s=None, recover=Tr
             load.settle()
         else:
             wait_alive(load.sessions, SETTLE_SECONDS)
+        lab.look("before-recovery")
         recovered = None
         if recover:
             progress(f"== {node} is brought back")
@@ -163,9 +164,11 @@ def run_fault(lab, fault, sessions=200, bulk=10, before_fault_s=None, recover=Tr
             fault.recover(lab, node)
             time.sleep(2.0)  # what a returning node does wrong, it does at once
             wait_alive(load.sessions, 5)
+        lab.look("at-the-end")
         found = load.finish()
     finally:
         load.stop()
+        lab.record("agents", {f"{a.mode} {a.kind}": a.events for a in load.all})
     return judge(lab, fault, node, begin, before, after, recovered, found)
 
 

@@ -1,15 +1,17 @@
-"""The lab leaves nothing behind, whichever way it ends."""
+"""The lab leaves nothing behind, whichever way it ends, and judges sessions rightly."""
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from conftest import PREFIX
-from tandemlab.agents import REPO
-from tandemlab.host import LabError, pids_in, run, wait_for
+from tandemlab.agents import REPO, Agent, statuses, wait_alive
+from tandemlab.host import MS, LabError, in_ns, pids_in, run, wait_for
 from tandemlab.lab import STATE_ROOT, Lab, down
+from tandemlab.routers import Server
 from tandemlab.topology import Topology
 
 
@@ -88,3 +90,108 @@ def test_a_fault_by_hand_is_undone_where_it_was_done():
         assert lab.routers["r2"].pids() == on_r2
         with pytest.raises(LabError, match="node-loss was not done"):
             lab_command("fault", "node-loss", "--undo")
+
+
+# --- the judgement of sessions ----------------------------------------------------------
+
+JUDGED = 22  # two on each of the ports 8000-8010
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """(topology, server, agent): sessions from s3 to s2 on the LAN, no router between."""
+    down(PREFIX)
+    topology = Topology(PREFIX)
+    agents = []
+    try:
+        topology.build()
+        server = Server(topology, "s2", str(tmp_path))
+        server.start()
+        agents.append(Agent(topology, "s3", "sessions", kind="judged", dest="10.1.1.12",
+                            ports="8000-8010", count=JUDGED))
+        assert agents[0].ready()["established"] == JUDGED
+        agents[0].command("mark")
+        assert wait_alive(agents, 5)
+        yield topology, server, agents[0]
+    finally:
+        for agent in agents:
+            agent.process.kill()
+            agent.stop()
+        down(PREFIX)
+        assert_nothing_left(PREFIX)
+
+
+@pytest.mark.parametrize("question", ["finish", "status"])
+def test_an_agent_that_was_late_itself_loses_no_session(judged, question):
+    _, _, agent = judged
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    time.sleep(1.0)
+    if question == "finish":
+        agent.command("finish")  # read at the same turn that finds the pause
+    else:
+        asked = agent.ask()
+    os.kill(agent.process.pid, signal.SIGCONT)
+    found = agent.finish() if question == "finish" else agent.answer(asked)
+    # by the age of the last echo alone these would have been lost
+    assert found["behind"] > 0
+    assert found["alive"] == JUDGED
+    result = found if question == "finish" else agent.finish()
+    assert result["alive"] == JUDGED and result["hung"] == 0 and result["lost"] == []
+    assert result["late_max_ns"] >= 900 * MS
+
+
+def test_an_agent_that_is_late_after_the_question_loses_no_session(judged):
+    """Longer than the sessions may take to answer: only the agent's own time counts."""
+    _, _, agent = judged
+    agent.command("finish")
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    time.sleep(6.0)
+    os.kill(agent.process.pid, signal.SIGCONT)
+    result = agent.finish()
+    assert result["alive"] == JUDGED and result["lost"] == []
+
+
+def test_sessions_on_a_cut_path_are_lost(judged):
+    topology, _, agent = judged
+    run(in_ns(topology.ns("switch"), ["nft", "-f", "-"]), """
+        table bridge judged {
+            chain forward {
+                type filter hook forward priority 0;
+                tcp dport 8003 drop
+            }
+        }
+        """)
+    status, = statuses([agent])
+    assert status["alive"] == JUDGED - 2 and status["open"] == JUDGED
+    assert not wait_alive([agent], 1.0)
+    result = agent.finish()
+    assert result["alive"] == JUDGED - 2 and result["hung"] == 2 and result["behind"] == 2
+    assert len(result["lost"]) == 2
+    for lost in result["lost"]:
+        assert lost["fate"] == "open" and lost["port"] > 0
+        assert lost["echoed"] < lost["asked"] <= lost["sent"]
+        assert lost["echo_age_ns"] >= 5000 * MS
+        assert lost["silence_ns"] >= lost["echo_age_ns"]
+        assert lost["unacked_bytes"] > 0 and lost["unacked"] > 0
+        assert lost["retransmits"] > 0 and lost["rto_us"] > 0
+
+
+def test_sessions_that_ended_say_how(judged):
+    _, server, agent = judged
+    for pid in server.recorded_pids():
+        os.kill(pid, signal.SIGKILL)
+    wait_for("every session ended", lambda: statuses([agent])[0]["open"] == 0, 5)
+    result = agent.finish()
+    assert result["alive"] == 0 and len(result["lost"]) == JUDGED
+    assert result["closed"] + result["reset"] == JUDGED
+    assert all(lost["port"] > 0 and lost["fate"] in ("closed", "reset")
+               for lost in result["lost"])
+
+
+def test_an_agent_that_says_nothing_is_not_known_to_live(judged):
+    _, _, agent = judged
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    asked = agent.ask()
+    assert agent.answer(asked, 0.2) is None
+    os.kill(agent.process.pid, signal.SIGCONT)
+    assert agent.finish()["alive"] == JUDGED
