@@ -75,6 +75,13 @@ class Agent:
         """The status, or None when none came: then nothing is known."""
         return self._wait("status", asked, seconds)
 
+    def status(self, seconds=10):
+        """The status; an agent that does not answer is an error, not a dead session."""
+        state = self.answer(self.ask(), seconds)
+        if state is None:
+            raise LabError(f"agent {self.kind} says nothing for {seconds} s")
+        return state
+
     def finish(self, seconds=30):
         """Ends the agent; returns its result and all it said. Sessions take up to 5 s of the
         agent's own time for their judgement."""

@@ -193,5 +193,8 @@ def test_an_agent_that_says_nothing_is_not_known_to_live(judged):
     os.kill(agent.process.pid, signal.SIGSTOP)
     asked = agent.ask()
     assert agent.answer(asked, 0.2) is None
+    with pytest.raises(LabError, match="says nothing"):
+        agent.status(0.2)
     os.kill(agent.process.pid, signal.SIGCONT)
+    assert agent.status()["alive"] == JUDGED
     assert agent.finish()["alive"] == JUDGED
