@@ -103,7 +103,7 @@ member_probe(struct member *mb, struct td_instant now)
 		if (result != -ENOENT)
 			log_limited(LOG_LV_WARN, "vrrp", 1, "if=%s probe failed: %s",
 			    mb->interface->name, strerror(-result));
-		loop_timer_set(&mb->nobody_timer, end);
+		loop_timer_set(&mb->nobody_timer, now);
 	}
 }
 

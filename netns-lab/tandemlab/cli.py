@@ -15,6 +15,14 @@ def interrupted(signo, _frame):
     raise KeyboardInterrupt(signal.Signals(signo).name)
 
 
+def seconds(text):
+    """800ms or 5s, as in the configuration."""
+    for unit, factor in (("ms", 0.001), ("s", 1.0)):
+        if text.endswith(unit):
+            return float(text[:-len(unit)]) * factor
+    raise argparse.ArgumentTypeError(f"{text}: a duration like 800ms or 5s")
+
+
 def make_parser():
     parser = argparse.ArgumentParser(prog="lab")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -24,6 +32,8 @@ def make_parser():
     demo.add_argument("--fault", default="node-loss", choices=list(faults.FAULTS))
     demo.add_argument("--sessions", type=int, default=200, help="per kind")
     demo.add_argument("--bulk", type=int, default=10, help="downloads")
+    demo.add_argument("--heal-after", type=seconds, metavar="DURATION",
+                      help="undo the fault then (800ms, 5s), not when all has settled")
     up = commands.add_parser("up")
     for command in (demo, up):
         command.add_argument("--classic", action="store_true")
@@ -55,7 +65,8 @@ def demo(args):
         lab.up(first=fault.first)
         progress(f"== {lab.active()} is Active; opening {args.sessions} sessions of each kind "
                  f"and {args.bulk} downloads")
-        result = run_fault(lab, fault, args.sessions, args.bulk)
+        result = run_fault(lab, fault, args.sessions, args.bulk,
+                           heal_after_s=args.heal_after)
         if result["failures"]:
             lab.keep_logs("demo")
     print(report.result_text(result))

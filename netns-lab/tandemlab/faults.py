@@ -18,12 +18,11 @@ class Fault:
     """One fault by name. `first` is the router that must be Active before it."""
 
     def __init__(self, name, text, inject, recover, first="r1", moves=True, killed=False,
-                 tandem_only=False, tolerates_doubles_ms=0):
+                 tandem_only=False):
         self.name, self.text = name, text
         self._inject, self._recover = inject, recover
         self.first, self.moves, self.killed = first, moves, killed
         self.tandem_only = tandem_only
-        self.tolerates_doubles_ms = tolerates_doubles_ms  # after the recovery
 
     def inject(self, lab, node):
         """Hurts `node`; returns (instant before, instant after)."""
@@ -131,10 +130,11 @@ FAULTS = {fault.name: fault for fault in (
           _freeze, _thaw, first="r2"),
     Fault("graceful-stop", "ordered stop of the Active router", _graceful_stop, _start),
     Fault("switchover", "tandemctl switchover", _switchover, _nothing, tandem_only=True),
-    # both routers alive and alone, then together again: one advert interval may pass until
-    # one of them yields
+    # both routers alive and alone, then together again
     Fault("partition", "all ports of the Active router cut, both routers stay alive",
-          _node_loss, _heal, tolerates_doubles_ms=100),
+          _node_loss, _heal),
+    Fault("partition-lower", "the same, Active has the lower priority", _node_loss, _heal,
+          first="r2"),
     # one way, and single parts
     Fault("cut-lan-in", "what the Active router sends to the LAN is lost",
           _cut(["lan"], "in"), _heal),

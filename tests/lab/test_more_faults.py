@@ -21,6 +21,16 @@ def test_every_session_lives(make_lab, name):
         assert result["active_after"] == result["active_before"]
 
 
+@pytest.mark.parametrize("heal_after_s", [0.2, 0.35, 0.5, 0.8, 1.3])
+@pytest.mark.parametrize("name", ["partition", "partition-lower"])
+def test_a_short_partition_answers_nothing_twice(make_lab, name, heal_after_s):
+    fault = faults.get(name)
+    result = run_fault(make_lab(first=fault.first), fault, SESSIONS, bulk=0,
+                       heal_after_s=heal_after_s)
+    print(report.result_text(result))
+    assert result["failures"] == []
+
+
 def test_a_segment_without_own_addresses(make_lab):
     """`adverts: none`: the routers have no address of their own on the WAN."""
     lab = make_lab(adverts_none=True)

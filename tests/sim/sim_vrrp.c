@@ -16,6 +16,8 @@
  *              role) while a path has worked both ways for long enough to carry one
  *              message each way. Two Backups may decide at the same instant, before
  *              either can have heard of the other: that ends one message later;
+ *   parted     never do both hold the answer right while the Active alone is cut off
+ *              from everything, nor when it is back: not for a moment;
  *   single     after heal and quiet exactly one node is Active, and it is fit if the
  * other is not; terms      a node never uses a term twice, not even across a crash;
  *   fenced     a node that is not Active has the answer right closed.
@@ -38,6 +40,7 @@
 #define LOG_LINES 64
 #define DELAY_MAX_NS (2 * NS_PER_MS)
 #define PROMOTE_MAX_NS (3 * NS_PER_MS)
+#define PARTITIONS 4 /* per seed */
 #define SEGMENT_FRAME_NS (20 * NS_PER_MS)
 
 enum direction { TX, RX };
@@ -64,6 +67,7 @@ struct event {
 	uint8_t node, member;
 	uint64_t life, timer;
 	int64_t answer_ns;
+	bool reached;
 	struct outcome sent;
 	struct message msg;
 };
@@ -103,6 +107,7 @@ struct sim {
 	int64_t path_ok_since[MEMBERS_MAX + WITNESSES_MAX]; /* -1: not */
 	int64_t running_since; /* both processes; -1: not */
 	int64_t both_since;    /* both hold the right; -1: not */
+	bool parted;           /* a whole pair was parted at one stroke, and healed */
 	int64_t exchange_ns;   /* a path that worked this long has carried the news */
 	char log[LOG_LINES][160];
 	unsigned log_at;
@@ -299,6 +304,24 @@ send_all(struct sim *s, unsigned i, const struct node_action *a, int64_t at,
 	}
 }
 
+/* A neighbour answers at once; its silence takes the whole time. */
+static void
+probe(struct sim *s, unsigned i, uint8_t m, int64_t at)
+{
+	const struct sim_node *sn = &s->node[i];
+	bool reached = !s->deserted[m] && sn->carrier[m] && !sn->port_cut[m][TX] &&
+		       !sn->port_cut[m][RX];
+	bool quick = reached || s->deserted[m];
+
+	push(s, (struct event){ .at = at + (quick ? rnd_below(s, DELAY_MAX_NS)
+						  : node_probe_ns(&sn->cfg)),
+		    .kind = PROBE_END,
+		    .node = (uint8_t)i,
+		    .member = m,
+		    .reached = reached,
+		    .life = sn->life });
+}
+
 static void
 perform(struct sim *s, unsigned i, const struct node_action *a, struct outcome *oc)
 {
@@ -354,11 +377,7 @@ perform(struct sim *s, unsigned i, const struct node_action *a, struct outcome *
 			    .member = rnd_below(s, 8) != 0 });
 		break;
 	case NODE_DO_PROBE:
-		push(s, (struct event){ .at = at + node_probe_ns(&sn->cfg),
-			    .kind = PROBE_END,
-			    .node = (uint8_t)i,
-			    .member = a->member,
-			    .life = sn->life });
+		probe(s, i, a->member, at);
 		break;
 	case NODE_DO_STOPPED:
 		note(s, "node %u stopped", i);
@@ -389,6 +408,8 @@ check_now(struct sim *s)
 		s->both_since = -1;
 		return;
 	}
+	if (s->parted)
+		violated(s, "parted: two answer rights");
 	if (s->both_since < 0) {
 		int64_t apart_ns = s->node[0].active_at - s->node[1].active_at;
 
@@ -723,9 +744,7 @@ handle(struct sim *s, const struct event *ev)
 			ne = (struct node_event){ .kind = NODE_EV_PROBED,
 				.member = ev->member };
 			ne.nobody = s->deserted[ev->member];
-			ne.reached = !ne.nobody && sn->carrier[ev->member] &&
-				     !sn->port_cut[ev->member][TX] &&
-				     !sn->port_cut[ev->member][RX];
+			ne.reached = ev->reached;
 		}
 		step(s, ev->node, &ne);
 		break;
@@ -809,6 +828,31 @@ check_single(struct sim *s, int fit)
 		violated(s, "single: not exactly one Active after quiet");
 }
 
+static bool
+all_deserted(const struct sim *s)
+{
+	for (unsigned m = 0; m < s->members; m++)
+		if (!s->deserted[m])
+			return false;
+	return true;
+}
+
+/* The Active loses every cable at one stroke and gets them back at one stroke. Where
+ * there is nobody but the two routers nobody is answered twice. */
+static void
+part(struct sim *s, int64_t interval_ns)
+{
+	unsigned active = s->node[1].core.role == TD_ROLE_ACTIVE;
+
+	run_until(s, s->now + rnd_below(s, 2 * interval_ns));
+	s->parted = !all_deserted(s);
+	cut_node(s, active);
+	run_until(s, s->now + rnd_below(s, 20 * interval_ns));
+	heal(s);
+	run_until(s, s->now + 20 * interval_ns);
+	s->parted = false;
+}
+
 static void
 init(struct sim *s, uint64_t seed)
 {
@@ -889,6 +933,16 @@ run_seed(uint64_t seed, bool verbose, uint64_t *takeovers)
 		run_quiet(s, quiet_ns);
 		if (!s->failed)
 			check_single(s, s->deserted[m] ? -1 : (int)(1 - victim));
+	}
+	if (!s->failed) {
+		heal(s);
+		run_until(s, s->now + quiet_ns);
+	}
+	for (unsigned k = 0; k < PARTITIONS && !s->failed; k++) {
+		part(s, interval_ns);
+		run_until(s, s->now + quiet_ns);
+		if (!s->failed)
+			check_single(s, -1);
 	}
 	failed = s->failed;
 	if (failed) {

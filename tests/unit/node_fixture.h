@@ -94,6 +94,9 @@ make(const struct node_config *cfg, const struct setup *s)
 		n.term = s->term;
 		n.answer_deadline = at(3 * I);
 		n.promoted = true;
+		n.round_before = at(-I - I / 2);
+		n.round_at = n.proven_at = at(-I / 2);
+		n.heard_at = at(0);
 		n.renew = false;
 	}
 	n.tick_deadline = at(I / 2);

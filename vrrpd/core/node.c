@@ -130,14 +130,15 @@ judge_isolation(const struct node_config *cfg, struct node *n, struct td_instant
     struct node_actions *out)
 {
 	bool peer_lost = n->peer.alive_at.ns > 0 && !node_peer_alive(cfg, n, now);
-	bool isolated = peer_lost && members_isolated(cfg, n, now);
 	struct td_instant listened;
 
-	if (n->role == TD_ROLE_ACTIVE && isolated) {
+	if (n->role == TD_ROLE_ACTIVE && peer_lost && members_isolated(cfg, n, now)) {
 		n->isolated = true;
 		node_lapse(cfg, n, NODE_BY_ISOLATED, now, out);
-	} else if (n->isolated && !isolated) {
+		n->silent_since = now;
+	} else if (n->isolated && n->heard_at.ns > n->silent_since.ns) {
 		n->isolated = false;
+		n->silent_since = TD_NEVER;
 		listened = instant_add(now, node_active_down_interval_ns(cfg, n));
 		if (n->role == TD_ROLE_BACKUP && n->down_deadline.ns < listened.ns)
 			n->down_deadline = listened;
@@ -219,6 +220,7 @@ on_advert(const struct node_config *cfg, struct node *n, const struct node_event
 		return;
 	n->peer.interval_ns = ev->advert.interval_ns;
 	n->peer.alive_at = now;
+	silence_heard(n, now);
 	if (ev->advert.priority == 0) {
 		on_resignation_advert(cfg, n, now, out);
 		return;
@@ -305,6 +307,7 @@ on_witness(const struct node_config *cfg, struct node *n,
 	if (n->role == TD_ROLE_INITIALIZE)
 		return;
 	n->peer.witness_at = n->peer.alive_at = now;
+	silence_heard(n, now);
 	n->peer.interval_ns = w->interval_ns;
 	n->peer.base_priority = w->base_priority;
 	n->peer.flags = w->flags;
@@ -401,6 +404,7 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 	    node_witness_alive(cfg, n, now))
 		n->priority = cfg->priority;
 	if (instant_reached(now, n->tick_deadline)) {
+		silence_turn(n);
 		n->renew = true;
 		node_do_adverts(out, n->priority);
 		node_do_witness(cfg, n, now, out);
@@ -462,9 +466,11 @@ on_sent(const struct node_config *cfg, struct node *n, const struct node_event *
 		node_lapse(cfg, n, NODE_BY_LEASE_LAPSED, now, out);
 	} else if (ev->sent.ok) {
 		n->answer_deadline = instant_add(ev->sent.before, node_lease_ns(cfg));
-		node_do_fence(out, n->answer_deadline, n->answer_deadline);
-		if (!n->promoted)
+		silence_round(n, ev->sent.before);
+		if (!n->promoted) {
+			node_do_fence(out, n->answer_deadline, n->answer_deadline);
 			node_do(out, NODE_DO_PROMOTE);
+		}
 		n->promoted = true;
 	}
 }
@@ -604,6 +610,7 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 	case NODE_EV_FRAME:
 		td_assert(ev->member < cfg->member_count);
 		n->member[ev->member].frame_at = ev->frame_at;
+		silence_heard(n, ev->frame_at);
 		return;
 	case NODE_EV_PROBED:
 		td_assert(ev->member < cfg->member_count);
@@ -635,6 +642,7 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 			node_do_witness(cfg, n, now, out);
 		judge_fitness(cfg, n, now, out);
 		judge_isolation(cfg, n, now, out);
+		silence_review(cfg, n, now, out);
 		n->alarms = node_alarms(cfg, n, now);
 	}
 	publish(cfg, n, now, out);
@@ -678,6 +686,7 @@ node_deadline(const struct node *n)
 		next = instant_earlier(next, n->tick_deadline);
 		next = instant_earlier(next, n->answer_deadline);
 		next = instant_earlier(next, n->barrier_deadline);
+		next = instant_earlier(next, n->look_deadline);
 		break;
 	}
 	return next;
@@ -692,8 +701,10 @@ node_init(struct node *n, uint64_t term)
 	n->tick_deadline = n->down_deadline = n->answer_deadline = TD_NEVER;
 	n->withdraw_deadline = n->listen_deadline = n->defer_deadline = TD_NEVER;
 	n->barrier_deadline = n->rival_since = n->claim_since = TD_NEVER;
-	n->resign_deadline = TD_NEVER;
+	n->resign_deadline = n->silent_since = n->life_at = TD_NEVER;
+	n->look_deadline = TD_NEVER;
 	n->hold_deadline = n->answered_at = LONG_AGO;
+	n->heard_at = n->round_at = n->round_before = n->proven_at = LONG_AGO;
 	n->peer.witness_at = n->peer.active_at = n->peer.alive_at = LONG_AGO;
 	n->peer.active_since = LONG_AGO;
 	n->peer.interval_ns = NS_PER_S;

@@ -82,6 +82,7 @@ struct node_member {
 	bool probing;            /* our doubt or the peer's */
 	uint8_t silent_probes;   /* in a row */
 	bool reached, unreached; /* outcome, valid while probing */
+	bool nobody;             /* the last probe had nobody to ask */
 	uint8_t peer_bits;       /* enum witness_member_bit, last heard */
 };
 
@@ -105,7 +106,8 @@ enum node_alarm {
 	NODE_ALARM_PARTIAL_CUT = 1 << 2,    /* a member is silent, the peer is alive */
 	NODE_ALARM_LINK_DOWN = 1 << 3,
 	NODE_ALARM_ONE_WAY = 1 << 4,  /* we hear the peer's witness, it not ours */
-	NODE_ALARM_ISOLATED = 1 << 5, /* no peer, no frame, no answer anywhere */
+	NODE_ALARM_ISOLATED = 1 << 5, /* no peer, no frame, no answer anywhere: the
+					 answer right is suspended or given up */
 	NODE_ALARM_LAST = NODE_ALARM_ISOLATED,
 };
 
@@ -135,10 +137,17 @@ struct node {
 	struct td_instant
 	    hold_deadline; /* no second hand-over by a partial cut before */
 	struct td_instant resign_deadline; /* the resign flag is shown until then */
-	bool stopping;                     /* SHUTDOWN was asked for */
-	bool stopped;                      /* and NODE_DO_STOPPED given */
-	bool isolated;                     /* and waits for a first sign of life */
-	bool peer_resigned;                /* takeover needs no further wait */
+	struct td_instant heard_at; /* last frame, probe answer or sign of the peer */
+	struct td_instant round_at, round_before; /* the last two rounds left then */
+	struct td_instant proven_at;     /* the last one that was surely heard */
+	struct td_instant silent_since;  /* suspended or isolated since then */
+	struct td_instant life_at;       /* first sign of life after that */
+	struct td_instant look_deadline; /* whether something was heard */
+	bool silent;                     /* nothing was heard since the last round */
+	bool stopping;                   /* SHUTDOWN was asked for */
+	bool stopped;                    /* and NODE_DO_STOPPED given */
+	bool isolated;                   /* and waits for a first sign of life */
+	bool peer_resigned;              /* takeover needs no further wait */
 	bool claiming;
 	bool prepare_term;                /* the term to come is not on disk yet */
 	bool promoted;                    /* Active, fence opened, addresses there */

@@ -1,7 +1,7 @@
 /*
  * node_internal.h - what the files of the election (node.h) share: node.c applies
- * events, node_role.c changes roles, node_member.c watches the members, node_view.c
- * shows the state.
+ * events, node_role.c changes roles, node_member.c watches the members, node_silence.c
+ * whether anything is heard at all, node_view.c shows the state.
  *
  * A silent cut of one member is found in three steps, none of which alone changes a
  * role:
@@ -38,6 +38,8 @@ int members_unfit_balance(const struct node_config *cfg, const struct node *n);
 /* No member hears a frame, or an answer to its probes. */
 bool members_isolated(
     const struct node_config *cfg, const struct node *n, struct td_instant now);
+/* Each member with a link has been probed, and nobody is known there. */
+bool members_nobody(const struct node_config *cfg, const struct node *n);
 void members_handed_over(const struct node_config *cfg, struct node *n);
 bool members_any_link(const struct node_config *cfg, const struct node *n);
 bool members_all_links(const struct node_config *cfg, const struct node *n);
@@ -67,6 +69,18 @@ void node_yield(const struct node_config *cfg, struct node *n, enum node_reason 
 void node_resign(const struct node_config *cfg, struct node *n, enum node_reason reason,
     bool drain, struct td_instant now, struct node_actions *out);
 void node_lapse(const struct node_config *cfg, struct node *n, enum node_reason reason,
+    struct td_instant now, struct node_actions *out);
+
+/* Something was heard then: a frame, the peer, an answer. */
+void silence_heard(struct node *n, struct td_instant at);
+/* A probe was answered. */
+void silence_answered(
+    const struct node_config *cfg, struct node *n, struct td_instant now);
+/* A turn of the Active begins, `before` a round of it left. */
+void silence_turn(struct node *n);
+void silence_round(struct node *n, struct td_instant before);
+/* Renews the answer right, suspends it or gives it back. */
+void silence_review(const struct node_config *cfg, struct node *n,
     struct td_instant now, struct node_actions *out);
 
 #endif

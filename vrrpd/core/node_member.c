@@ -139,6 +139,15 @@ members_isolated(
 	return cfg->member_count > 0;
 }
 
+bool
+members_nobody(const struct node_config *cfg, const struct node *n)
+{
+	for (unsigned m = 0; m < cfg->member_count; m++)
+		if (n->member[m].link_up && !n->member[m].nobody)
+			return false;
+	return members_any_link(cfg, n);
+}
+
 static bool
 is_suspect(const struct node_config *cfg, const struct node *n, uint8_t member,
     struct td_instant now)
@@ -207,8 +216,9 @@ members_review(const struct node_config *cfg, struct node *n, struct td_instant 
 		/* Without a witness there is nobody to compare with, but a node may be
 		 * cut off as a whole. */
 		bool doubt = suspect || (mb->peer_bits & WITNESS_MEMBER_SUSPECT) != 0;
-		bool probe =
-		    mb->link_up && (witness ? doubt : alone && is_quiet(cfg, mb, now));
+		bool cut_off =
+		    n->silent || (!witness && alone && is_quiet(cfg, mb, now));
+		bool probe = mb->link_up && ((witness && doubt) || cut_off);
 
 		tell |= suspect != mb->suspect;
 		mb->suspect = suspect;
@@ -233,6 +243,7 @@ member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
 
 	if (!mb->probing)
 		return false;
+	mb->nobody = ev->nobody;
 	if (ev->nobody) {
 		/* Frames that come in are no substitute for an answer: they may be the
 		 * other node's. Two nodes alone on a segment would take them for a sign
@@ -240,6 +251,7 @@ member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
 		mb->reached = mb->unreached = false;
 		mb->silent_probes = 0;
 	} else if (ev->reached) {
+		silence_answered(cfg, n, now);
 		mb->reached = true;
 		mb->unreached = mb->handed_over = false;
 		mb->silent_probes = 0;

@@ -85,6 +85,7 @@ node_become_active(const struct node_config *cfg, struct node *n,
 	n->peer_resigned = n->claiming = false;
 	n->renew = true;
 	n->promoted = false;
+	n->silent_since = n->life_at = TD_NEVER;
 	/* The fence opens, and addresses come, when the first words have left
 	 * (on_sent): a node that is stopped before it could say so must not hold a
 	 * right either. */
@@ -105,8 +106,9 @@ become_backup(const struct node_config *cfg, struct node *n, enum node_reason re
 	n->down_deadline = instant_add(now, node_active_down_interval_ns(cfg, n));
 	n->rival_since = n->claim_since = n->defer_deadline = TD_NEVER;
 	n->withdraw_deadline = drain ? instant_add(now, NODE_DRAIN_NS) : TD_NEVER;
-	n->renew = false;
+	n->renew = n->silent = false;
 	n->peer_resigned = false;
+	n->silent_since = TD_NEVER;
 	node_handover_cancel(n, out, NODE_REFUSED_NOT_ACTIVE);
 	node_do_fence(out, (struct td_instant){ 0 },
 	    drain ? n->withdraw_deadline : (struct td_instant){ 0 });

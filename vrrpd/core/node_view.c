@@ -62,7 +62,7 @@ node_alarms(const struct node_config *cfg, const struct node *n, struct td_insta
 		alarms |= NODE_ALARM_WITNESS_SILENT;
 	if (witness && (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
 		alarms |= NODE_ALARM_ONE_WAY;
-	if (n->isolated)
+	if (instant_is_set(n->silent_since))
 		alarms |= NODE_ALARM_ISOLATED;
 	for (uint8_t m = 0; m < cfg->member_count; m++) {
 		if (!n->member[m].link_up)

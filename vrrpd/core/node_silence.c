@@ -1,0 +1,167 @@
+/*
+ * An Active that hears nothing at all may be what was cut off. The peer takes over
+ * Active_Down_Interval after the last round that it heard, so the answer right reaches
+ * no further than one lease after the last round that was surely heard: one that
+ * something was received after. Without a cut that is every round, and nothing is lost.
+ *
+ *    round   round   round   round
+ *      |--*----|--x----|-------|       * the last frame     x cut
+ *      '---- lease ----------->' closed from here on, by the date in the fence
+ *      '---- Active_Down_Interval --------> the peer may answer
+ *
+ * A frame that comes in later proves that the cables are whole, not that the peer has
+ * waited: a suspended node asks at once and listens before it answers again.
+ */
+#include "vrrpd/core/node_internal.h"
+
+/* What was on its way when the cables parted still arrives: a sign of life proves only
+ * a round that had left this long before. */
+static int64_t
+transit_ns(const struct node_config *cfg)
+{
+	return cfg->interval_ns / 4;
+}
+
+/* A peer that is Active answers our first words at once, or says so at its next turn.
+ * One of which nothing is heard may be Active and frozen: its lease must end first. */
+static int64_t
+listen_ns(const struct node_config *cfg, const struct node *n)
+{
+	return n->peer.alive_at.ns >= n->life_at.ns
+		   ? cfg->interval_ns * 3 / 2
+		   : node_active_down_interval_ns(cfg, n);
+}
+
+static bool
+is_proven(const struct node_config *cfg, const struct node *n, struct td_instant round)
+{
+	return instant_diff_ns(n->heard_at, round) >= transit_ns(cfg);
+}
+
+void
+silence_heard(struct node *n, struct td_instant at)
+{
+	if (at.ns > n->heard_at.ns)
+		n->heard_at = at;
+	if (n->heard_at.ns > n->round_at.ns)
+		n->silent = false;
+}
+
+/* It was asked after the round: its answer proves the round, however fast it was. */
+void
+silence_answered(const struct node_config *cfg, struct node *n, struct td_instant now)
+{
+	struct td_instant proof = instant_add(n->round_at, transit_ns(cfg));
+
+	silence_heard(n, proof.ns > now.ns ? proof : now);
+}
+
+void
+silence_turn(struct node *n)
+{
+	n->silent = n->peer.alive_at.ns > 0 && n->heard_at.ns <= n->round_at.ns;
+}
+
+void
+silence_round(struct node *n, struct td_instant before)
+{
+	n->round_before = n->promoted ? n->round_at : before;
+	n->round_at = before;
+	if (!n->promoted)
+		n->proven_at = before;
+}
+
+static void
+speak_now(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	if (n->renew || instant_diff_ns(now, n->round_at) < transit_ns(cfg))
+		return; /* a round has just left, or is about to */
+	node_do_adverts(out, n->priority);
+	node_do_witness(cfg, n, now, out);
+}
+
+static void
+prove(const struct node_config *cfg, struct node *n, struct td_instant round,
+    struct node_actions *out)
+{
+	n->proven_at = round;
+	node_do_fence(out, instant_add(round, node_lease_ns(cfg)),
+	    instant_add(round, node_lease_ns(cfg)));
+}
+
+static void
+review_right(const struct node_config *cfg, struct node *n, bool unbound,
+    struct td_instant now, struct node_actions *out)
+{
+	struct td_instant look = instant_add(n->round_at, cfg->interval_ns / 2);
+	struct td_instant round = n->proven_at;
+
+	if (unbound || is_proven(cfg, n, n->round_at))
+		round = n->round_at;
+	else if (is_proven(cfg, n, n->round_before))
+		round = n->round_before;
+	if (round.ns > n->proven_at.ns) {
+		/* More than one round may be lost, and the peer's timer run: it must
+		 * hear us before it ends, not at our next turn. */
+		if (!unbound && n->proven_at.ns < n->round_before.ns)
+			speak_now(cfg, n, now, out);
+		prove(cfg, n, round, out);
+	}
+	if (n->proven_at.ns < n->round_at.ns && !instant_reached(now, look))
+		n->look_deadline = look;
+}
+
+static void
+review_suspension(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	struct td_instant round =
+	    is_proven(cfg, n, n->round_at) ? n->round_at : n->round_before;
+	struct td_instant end;
+
+	if (instant_is_set(n->life_at) &&
+	    instant_diff_ns(now, n->heard_at) > 2 * cfg->interval_ns) {
+		n->silent_since = now; /* gone again */
+		n->life_at = TD_NEVER;
+	}
+	if (!instant_is_set(n->life_at)) {
+		if (n->heard_at.ns <= n->silent_since.ns)
+			return;
+		n->life_at = now;
+		speak_now(cfg, n, now, out);
+	}
+	end = instant_add(n->life_at, listen_ns(cfg, n));
+	if (!instant_reached(now, end)) {
+		n->look_deadline = end;
+	} else if (round.ns >= n->life_at.ns && is_proven(cfg, n, round)) {
+		n->silent_since = TD_NEVER;
+		prove(cfg, n, round, out);
+		node_do(out, NODE_DO_ANNOUNCE);
+	}
+}
+
+void
+silence_review(const struct node_config *cfg, struct node *n, struct td_instant now,
+    struct node_actions *out)
+{
+	bool suspended = instant_is_set(n->silent_since);
+	/* Who never heard a peer has none to give way to; and who has nobody to ask
+	 * cannot find out. */
+	bool unbound =
+	    n->peer.alive_at.ns <= 0 || (!suspended && members_nobody(cfg, n));
+
+	n->look_deadline = TD_NEVER;
+	if (n->role != TD_ROLE_ACTIVE || !n->promoted)
+		return;
+	if (!suspended && !unbound &&
+	    instant_reached(now, instant_add(n->proven_at, node_lease_ns(cfg)))) {
+		n->silent_since = now;
+		n->life_at = TD_NEVER;
+		suspended = true;
+	}
+	if (suspended)
+		review_suspension(cfg, n, now, out);
+	else
+		review_right(cfg, n, unbound, now, out);
+}
