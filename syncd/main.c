@@ -107,6 +107,18 @@ session_config_fill(const struct syncd *sd, struct sync_config *cfg)
 	cfg->boot = (cfg->boot >> 1) + 1;
 }
 
+/* Also of what start() has only begun. */
+static void
+close_all(struct syncd *sd)
+{
+	loop_timer_cancel(&sd->session_timer);
+	takeover_close(sd);
+	peer_close(sd);
+	kernel_close(sd);
+	sync_session_fini(&sd->session);
+	shadow_fini(&sd->shadow);
+}
+
 static int
 start(struct syncd *sd)
 {
@@ -156,6 +168,8 @@ on_config(void *context, struct td_config *config)
 	sd->config = config;
 	if (old == NULL) {
 		r = start(sd);
+		if (r < 0)
+			close_all(sd);
 		return r;
 	}
 	r = peer_reconfigure(sd);
@@ -310,12 +324,7 @@ on_stop(void *context, bool orphan)
 	struct syncd *sd = context;
 
 	(void)orphan;
-	loop_timer_cancel(&sd->session_timer);
-	takeover_close(sd);
-	peer_close(sd);
-	kernel_close(sd);
-	sync_session_fini(&sd->session);
-	shadow_fini(&sd->shadow);
+	close_all(sd);
 	room_exit(sd->room, EXIT_SUCCESS);
 }
 
