@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#define LISTENERS_MAX 64u
 #define TICK_NS (10 * NS_PER_MS)
 #define CHUNK_BYTES 65536
 #define OUT_MAX 8192 /* echoes that the peer has not taken yet; more is an error */
@@ -31,8 +32,8 @@ struct bulk {
 
 struct conn {
 	struct source source;
-	struct conn *next, **link; /* list of the downloads only */
-	struct bulk *bulk;         /* owned; NULL = echo */
+	struct conn *next, **link;
+	struct bulk *bulk; /* owned; NULL = echo */
 	uint8_t in[FRAME_BYTES];
 	size_t in_len;
 	uint8_t out[OUT_MAX];
@@ -40,19 +41,17 @@ struct conn {
 };
 
 static uint32_t server_id;
-static struct conn *downloads;
+static struct conn *connections;
 static uint64_t accepted, datagrams;
 
 static void
 conn_close(struct conn *conn)
 {
 	source_remove(&conn->source);
-	if (conn->bulk != NULL) {
-		*conn->link = conn->next;
-		if (conn->next != NULL)
-			conn->next->link = conn->link;
-		free(conn->bulk);
-	}
+	*conn->link = conn->next;
+	if (conn->next != NULL)
+		conn->next->link = conn->link;
+	free(conn->bulk);
 	source_free_later(&conn->source);
 }
 
@@ -144,11 +143,6 @@ conn_frame(struct conn *conn)
 		    (uint64_t)frame.session * 1024 * TICK_NS / NS_PER_S;
 		bulk->state = frame.seq * 2 + 1;
 		conn->bulk = bulk;
-		conn->next = downloads;
-		if (downloads != NULL)
-			downloads->link = &conn->next;
-		conn->link = &downloads;
-		downloads = conn;
 		return true;
 	}
 	if (frame.magic != MAGIC_ECHO || conn->out_len + FRAME_BYTES > OUT_MAX)
@@ -205,6 +199,11 @@ listener_ready(struct source *source, uint32_t events)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		conn->source.fd = fd;
 		conn->source.ready = conn_ready;
+		conn->next = connections;
+		if (connections != NULL)
+			connections->link = &conn->next;
+		conn->link = &connections;
+		connections = conn;
 		source_add(&conn->source, EPOLLIN);
 		accepted++;
 	}
@@ -243,13 +242,18 @@ datagram_ready(struct source *source, uint32_t events)
 static void
 listen_on(uint16_t port, int type)
 {
+	static struct source sources[LISTENERS_MAX];
+	static unsigned source_count;
 	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct source *source = calloc(1, sizeof(*source));
+	struct source *source;
 	int one = 1, zero = 0, bytes = 1 << 20;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (source == NULL || fd < 0)
+	if (fd < 0)
 		fail("socket: %s", strerror(errno));
+	if (source_count == LISTENERS_MAX)
+		fail("more than %u ports", LISTENERS_MAX);
+	source = &sources[source_count++];
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (type == SOCK_DGRAM) {
@@ -269,10 +273,13 @@ static void
 serve_tick(int64_t now)
 {
 	(void)now;
-	for (struct conn *conn = downloads, *next; conn != NULL; conn = next) {
-		uint64_t cap = conn->bulk->per_tick_bytes * 100;
+	for (struct conn *conn = connections, *next; conn != NULL; conn = next) {
+		uint64_t cap;
 
 		next = conn->next;
+		if (conn->bulk == NULL)
+			continue;
+		cap = conn->bulk->per_tick_bytes * 100;
 		conn->bulk->due_bytes += conn->bulk->per_tick_bytes;
 		if (conn->bulk->due_bytes >
 		    cap) /* a paused download does not catch up at once */

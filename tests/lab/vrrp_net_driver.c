@@ -253,6 +253,14 @@ on_probe(void *context, const struct probe_result *result)
 	fflush(stdout);
 }
 
+static void
+forget_interface(struct member *member)
+{
+	free(member->interface.addresses);
+	free(member->interface.routes);
+	member->interface = (struct td_interface){ 0 };
+}
+
 static struct member *
 find_member(struct driver *d, const char *name)
 {
@@ -316,11 +324,14 @@ member_command(struct driver *d, char **w, int n)
 		struct td_interface in;
 
 		result = parse_interface(w + 2, n - 2, &in);
-		if (result == 0)
+		if (result == 0) {
 			result = link_member_update(member->link, &in);
+			forget_interface(member);
+			member->interface = in;
+		}
 	} else if (strcmp(what, "close") == 0) {
 		link_member_close(member->link);
-		member->interface.name[0] = '\0';
+		forget_interface(member);
 	} else if (strcmp(what, "facts") == 0) {
 		const struct link_facts *f = link_facts(member->link);
 		char own4[TD_ADDR_STRLEN] = "-", own6[TD_ADDR_STRLEN] = "-";
@@ -358,7 +369,8 @@ link_command(struct driver *d, char **w, int n)
 		    link_new(d->loop, "lab", w[2], dir, &LINK_CALLBACKS, d, &d->link);
 	} else if (strcmp(what, "free") == 0) {
 		link_free(d->link);
-		d->member_count = 0;
+		while (d->member_count > 0)
+			forget_interface(&d->members[--d->member_count]);
 	} else if (strcmp(what, "open") == 0) {
 		struct member *member = &d->members[d->member_count++];
 
@@ -527,7 +539,8 @@ on_input(struct loop_fd *lf, uint32_t events)
 int
 main(void)
 {
-	struct driver d = { 0 };
+	/* Nothing is freed at the end: what was lost on the way is then what leaked. */
+	static struct driver d;
 
 	log_init("vrrp_net_driver", "test", LOG_TO_STDERR);
 	fence_fds_init(&d.fds);
