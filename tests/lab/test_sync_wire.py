@@ -1,60 +1,167 @@
 """What an eavesdropper on the sync link learns about the flows: nothing."""
 import os
+import random
 import signal
-import socket
 import subprocess
 import time
 
-from tandemlab.host import in_ns, run, wait_for
+import pytest
+
+import wirescan
+from tandemlab.agents import Agent, wait_ready
+from tandemlab.host import in_ns, progress, run, wait_for
 from tandemlab.lab import with_key
 from tandemlab.scenario import Load
 
-ADDRESSES = ("203.0.113.1", "203.0.113.10", "203.0.113.11", "203.0.113.12", "203.0.113.254",
-             "10.1.1.11", "10.1.1.12", "10.1.1.13")
+SYNC = ("10.255.0.1", "10.255.0.2")
 
 
-def payloads(path):
-    """Everything behind the Ethernet and IP headers of a pcap file with microseconds."""
-    with open(path, "rb") as f:
-        data = f.read()
-    assert data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
-    at, found = 24, []
-    while at + 16 <= len(data):
-        length = int.from_bytes(data[at + 8:at + 12], "little")
-        frame = data[at + 16:at + 16 + length]
-        at += 16 + length
-        if frame[12:14] == b"\x08\x00":
-            found.append(frame[14 + (frame[14] & 15) * 4:])
-        elif frame[12:14] == b"\x86\xdd":
-            found.append(frame[54:])
+def ipv6_agents(lab):
+    """IPv6 through the pair: from inside to the client, nothing is translated."""
+    return [Agent(lab.topology, "s3", "sessions", kind="IPv6", dest="2001:db8:1::fe",
+                  ports="7000", count=100),
+            Agent(lab.topology, "s2", "udp", kind="udp IPv6", dest="2001:db8:1::fe",
+                  ports="7001")]
+
+
+def tuples_in(lab, node):
+    """The flows in a router's kernel, without those of the sync link itself, whose addresses
+    and ports its packets bear."""
+    found = set()
+    for family in ("ipv4", "ipv6"):
+        found |= wirescan.tuples_of(run(in_ns(lab.topology.ns(node), [
+            "conntrack", "-L", "-f", family])))
+    return {t for t in found if t.src not in SYNC}
+
+
+def capture(lab, path):
+    """Everything on the sync link while sessions of all kinds open; returns their tuples."""
+    agents, tuples = [], set()
+    with subprocess.Popen(
+            in_ns(lab.topology.ns("switch"), ["tcpdump", "-i", "sync-r1", "-U", "-w", path]),
+            stderr=subprocess.PIPE, text=True, start_new_session=True) as tcpdump:
+        try:
+            assert "listening" in tcpdump.stderr.readline()
+            agents = ipv6_agents(lab)
+            load = Load(lab, sessions=100, bulk=0)
+            try:
+                wait_ready(agents)
+                for _ in range(8):  # also the short connections, and the witness
+                    tuples |= tuples_in(lab, "r1")
+                    time.sleep(0.25)
+                # the peer holds them: they were on the wire, in whatever form
+                held = tuples_in(lab, "r2")
+            finally:
+                load.stop()
+        finally:
+            for agent in agents:
+                agent.process.kill()
+                agent.stop()
+            tcpdump.send_signal(signal.SIGINT)
+    return tuples, held
+
+
+@pytest.fixture(scope="module")
+def captured():
+    """(what was on the wire, the flows of r1 meanwhile, what r2 held of them)"""
+    from conftest import PREFIX
+    from tandemlab.lab import Lab
+    with Lab(PREFIX) as lab:
+        lab.up()
+        path = os.path.join(lab.run_dir, "sync.pcap")
+        tuples, held = capture(lab, path)
+        yield wirescan.read_capture(path, SYNC), tuples, held
+
+
+def test_no_flow_is_readable_on_the_sync_link(captured):
+    seen, tuples, held = captured
+    travelled = tuples & held
+    assert sum(wirescan.is_v4(t.src) for t in travelled) >= 2 * 400
+    assert sum(not wirescan.is_v4(t.src) for t in travelled) >= 2 * 100
+    # the records of the flows, and the witness's messages
+    assert sum(len(t) for t in seen.tcp) > 500 * 32
+    assert {m[:4] for m in seen.udp} == {b"TW\1\0", b"TW\1\1"}
+    # nobody's packets but those of the two nodes: ARP, IPv6 neighbour discovery
+    assert all(frame[:1] in (b"\0", b"\x60") for frame in seen.other)
+
+    texts = seen.texts()
+    scan = wirescan.Scan(tuples)
+    counts = scan.run(texts)
+    progress(f"{len(tuples)} tuples, {sum(map(len, texts))} bytes, {len(seen.udp)} messages "
+             "of the witness")
+    for c in counts:
+        progress(f"  {c.form:36} {c.hits:6.0f} found, {c.expected:8.3f} expected, "
+                 f"at most {c.bound:.1f}")
+        # were each flow there once in this form, this test would fail
+        assert c.leak == 0 or c.expected + c.leak > c.bound, c.form
+    assert [c for c in counts if c.is_leak()] == []
+    # the witness alone: a few datagrams must not drown in the stream
+    assert [c for c in scan.run(seen.udp) if c.is_leak()] == []
+
+
+def planted(t):
+    """{form: how a program could write this flow}, the bytes around it at random."""
+    src, dst = wirescan.packed(t.src), wirescan.packed(t.dst)
+    sport, dport = wirescan.be16(t.sport), wirescan.be16(t.dport)
+    found = {
+        "as a record of ours": src + dst + sport + dport,
+        "in host order": src[::-1] + dst[::-1] + sport[::-1] + dport[::-1],
+        "ends": src + sport + dst + dport,
+        "ports first": dport + sport + dst + src,
+        "text": f"{t.src}:{t.sport} > {t.dst}:{t.dport}".encode(),
+        "text of an address": t.src.encode(),
+        "text of a port": str(t.sport).encode(),
+    }
+    if wirescan.is_v4(t.src):
+        found["an address and a port"] = sport + src
+        found["host order, an address and a port"] = (dst + dport)[::-1]
+        found["addresses as varints"] = b"\x08" + wirescan.varint(int.from_bytes(src, "big"))
+    else:
+        found["one IPv6 address"] = dst
+        found["one IPv6 address in host order"] = dst[::-1]
     return found
 
 
-def forms(address):
-    """An address as it could stand in a message: network order, host order, text."""
-    packed = socket.inet_aton(address)
-    return [packed, packed[::-1], address.encode()]
+PORTS_ALONE = {
+    "two ports": lambda s, d: wirescan.be16(s) + wirescan.be16(d),
+    "two ports, the other order": lambda s, d: wirescan.be16(d) + wirescan.be16(s),
+    "two ports in host order": lambda s, d: wirescan.be16(s)[::-1] + wirescan.be16(d)[::-1],
+    "two ports as varints":
+        lambda s, d: b"\x08" + wirescan.varint(s) + b"\x10" + wirescan.varint(d),
+    "one port": lambda s, d: wirescan.be16(s),
+    "one port in host order": lambda s, d: wirescan.be16(s)[::-1],
+}
 
 
-def test_no_flow_is_readable_on_the_sync_link(make_lab):
-    lab = make_lab()
-    path = os.path.join(lab.run_dir, "sync.pcap")
-    with subprocess.Popen(
-            in_ns(lab.topology.ns("switch"), ["tcpdump", "-i", "sync-r1", "-U", "-w", path]),
-            stderr=subprocess.DEVNULL, start_new_session=True) as capture:
-        try:
-            load = Load(lab, sessions=100, bulk=0)
-            time.sleep(2.0)
-            load.stop()
-            time.sleep(0.5)
-        finally:
-            capture.send_signal(signal.SIGINT)
-    seen = payloads(path)
-    # the flows did travel: 400 sessions and the short connections of the probe
-    assert sum(len(p) for p in seen) > 400 * 32
-    for address in ADDRESSES:
-        for form in forms(address):
-            assert not any(form in payload for payload in seen), address
+def test_the_search_finds_a_single_flow_in_clear(captured):
+    """Planted among what was captured: one tuple, in each form, is enough."""
+    seen, tuples, _ = captured
+    scan = wirescan.Scan(tuples)
+    rng = random.Random(7)
+    chosen = [next(t for t in sorted(tuples, key=str) if wirescan.is_v4(t.src) == v4 and
+                   t.sport > 9999) for v4 in (True, False)]
+    for t in chosen:
+        for form, text in planted(t).items():
+            texts = [*seen.udp, rng.randbytes(99) + text + rng.randbytes(99)]
+            assert any(c.is_leak() for c in scan.run(texts) if c.form in scan.strict), (form, t)
+
+
+@pytest.mark.parametrize("form", [*PORTS_ALONE, "IPv4 address"])
+def test_the_search_finds_what_is_short_when_every_flow_shows_it(captured, form):
+    """Planted among what was captured: the short form of each flow, once, with noise
+    around."""
+    seen, tuples, _ = captured
+    rng = random.Random(8)
+    texts = list(seen.texts())
+    scan = wirescan.Scan(tuples)
+    for t in tuples:
+        if form == "IPv4 address":
+            short = wirescan.packed(t.src) if wirescan.is_v4(t.src) else b""
+        else:
+            short = PORTS_ALONE[form](t.sport, t.dport)
+        texts.append(rng.randbytes(8) + short + rng.randbytes(8))
+    found = [c.form for c in scan.run(texts) if c.is_leak()]
+    assert any(form.startswith(name) for name in found), found
 
 
 GREETING_WITHOUT_CURVE = (b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" +
