@@ -488,6 +488,7 @@ def test_a_demotion_ends_a_promotion_that_is_still_going_on(a):
 
 
 def test_announcements_first_of_every_address_at_once(a):
+    a("link free")
     a("link new lab2")
     many = " ".join(f"10.9.1.{n}/24" for n in range(101, 201))
     a(f"link open eth0 51 mac {many} {VIP6['eth0']}/64")
