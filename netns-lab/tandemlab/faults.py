@@ -51,6 +51,10 @@ def _node_loss(lab, node):
     lab.topology.cut(lab.topology.ports(node))
 
 
+def _standby_loss(lab, node):
+    lab.topology.cut(lab.topology.ports(lab.standby_of(node)))
+
+
 def _heal(lab, _node):
     lab.topology.heal()
 
@@ -135,6 +139,10 @@ FAULTS = {fault.name: fault for fault in (
           _node_loss, _heal),
     Fault("partition-lower", "the same, Active has the lower priority", _node_loss, _heal,
           first="r2"),
+    Fault("standby-cut", "all ports of the standby router cut, both routers stay alive",
+          _standby_loss, _heal, moves=False),
+    Fault("standby-cut-higher", "the same, the standby has the higher priority",
+          _standby_loss, _heal, first="r2", moves=False),
     # one way, and single parts
     Fault("cut-lan-in", "what the Active router sends to the LAN is lost",
           _cut(["lan"], "in"), _heal),

@@ -31,6 +31,17 @@ def test_a_short_partition_answers_nothing_twice(make_lab, name, heal_after_s):
     assert result["failures"] == []
 
 
+@pytest.mark.parametrize("heal_after_s", [0.35, 0.8, 5.0])
+def test_a_router_that_was_cut_off_does_not_take_over(make_lab, heal_after_s):
+    fault = faults.get("standby-cut-higher")
+    lab = make_lab(first=fault.first)
+    result = run_fault(lab, fault, SESSIONS, bulk=0, heal_after_s=heal_after_s)
+    print(report.result_text(result))
+    assert result["failures"] == []
+    assert result["active_after"] == result["active_before"] == "r2"
+    assert lab.routers["r2"].status()["term"] == lab.routers["r1"].status()["term"]
+
+
 def test_a_segment_without_own_addresses(make_lab):
     """`adverts: none`: the routers have no address of their own on the WAN."""
     lab = make_lab(adverts_none=True)

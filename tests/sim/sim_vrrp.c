@@ -15,8 +15,10 @@
  *   exclusive  never do both nodes hold the answer right (the fence's deadline, not the
  *              role) while a path has worked both ways for long enough to carry one
  *              message each way. Two Backups may decide at the same instant, before
- *              either can have heard of the other: that ends one message later;
- *   parted     never do both hold the answer right while the Active alone is cut off
+ *              either can have heard of the other: that ends one message later.
+ *              Nor can the peer know of a round that was lost on all paths, if the
+ *              node was stopped before its next one;
+ *   parted     never do both hold the answer right while one of them alone is cut off
  *              from everything, nor when it is back: not for a moment;
  *   single     after heal and quiet exactly one node is Active, and it is fit if the
  * other is not; terms      a node never uses a term twice, not even across a crash;
@@ -85,7 +87,8 @@ struct sim_node {
 	uint64_t stored_term, used_term;
 	int64_t answer_ns; /* the fence: survives the process */
 	int64_t active_at;
-	int64_t frame_at[MEMBERS_MAX];
+	int64_t spoke_at, reached_at; /* the last round; the last that arrived */
+	int64_t frame_at[MEMBERS_MAX], hears_since[MEMBERS_MAX]; /* -1: not */
 	bool addresses, port_cut[MEMBERS_MAX][2], carrier[MEMBERS_MAX],
 	    asked_switchover;
 	bool witness_cut[WITNESSES_MAX]; /* outgoing */
@@ -230,6 +233,15 @@ watch_paths(struct sim *s)
 			s->path_ok_since[p] = s->now;
 	}
 	for (unsigned i = 0; i < 2; i++)
+		for (unsigned m = 0; m < s->members; m++) {
+			struct sim_node *sn = &s->node[i];
+
+			if (!sn->carrier[m] || sn->port_cut[m][RX])
+				sn->hears_since[m] = -1;
+			else if (sn->hears_since[m] < 0)
+				sn->hears_since[m] = s->now;
+		}
+	for (unsigned i = 0; i < 2; i++)
 		if (!s->node[i].running || s->node[i].busy_until > s->now)
 			s->running_since = -1;
 		else if (s->running_since < 0)
@@ -256,6 +268,7 @@ transmit(
 		return;
 	ev.at = at + 10 * NS_PER_US + rnd_below(s, DELAY_MAX_NS - 10 * NS_PER_US);
 	push(s, ev);
+	s->node[from].reached_at = at;
 }
 
 /* ---- one node: performing what the election says ---- */
@@ -285,6 +298,7 @@ send_all(struct sim *s, unsigned i, const struct node_action *a, int64_t at,
 	if (!oc->sent)
 		oc->before = at;
 	oc->sent = true;
+	sn->spoke_at = at;
 	if (a->kind == NODE_DO_SEND_WITNESS) {
 		msg.witness = true;
 		msg.len = witness_payload_encode(&a->witness, bytes);
@@ -388,6 +402,18 @@ perform(struct sim *s, unsigned i, const struct node_action *a, struct outcome *
 	}
 }
 
+/* The earlier of two Actives renewed its right by a round that was lost on every path,
+ * and was stopped before the next one: the peer counts from the round before. */
+static bool
+last_words_lost(const struct sim *s)
+{
+	const struct sim_node *sn =
+	    &s->node[s->node[1].active_at < s->node[0].active_at];
+
+	return (!sn->running || sn->busy_until > s->now) &&
+	       sn->spoke_at - sn->reached_at > sn->cfg.interval_ns / 2;
+}
+
 static void
 check_now(struct sim *s)
 {
@@ -415,7 +441,7 @@ check_now(struct sim *s)
 
 		s->both_since = s->now;
 		note(s, "both nodes hold the answer right");
-		if (some_path_for(s, s->exchange_ns) &&
+		if (some_path_for(s, s->exchange_ns) && !last_words_lost(s) &&
 		    (apart_ns > DELAY_MAX_NS || apart_ns < -DELAY_MAX_NS))
 			violated(s,
 			    "exclusive: a second answer right although a path worked");
@@ -510,8 +536,11 @@ wake(struct sim *s, unsigned i)
 		struct node_event frame = { .kind = NODE_EV_FRAME,
 			.member = (uint8_t)m };
 
-		if (sn->carrier[m] && !sn->port_cut[m][RX] && !s->deserted[m])
-			sn->frame_at[m] = s->now - s->now % SEGMENT_FRAME_NS;
+		int64_t last = s->now - s->now % SEGMENT_FRAME_NS;
+
+		if (sn->hears_since[m] >= 0 && last >= sn->hears_since[m] &&
+		    !s->deserted[m])
+			sn->frame_at[m] = last;
 		frame.frame_at.ns = sn->frame_at[m];
 		step(s, i, &frame);
 	}
@@ -846,7 +875,7 @@ part(struct sim *s, int64_t interval_ns)
 
 	run_until(s, s->now + rnd_below(s, 2 * interval_ns));
 	s->parted = !all_deserted(s);
-	cut_node(s, active);
+	cut_node(s, rnd_below(s, 2) == 0 ? active : 1 - active);
 	run_until(s, s->now + rnd_below(s, 20 * interval_ns));
 	heal(s);
 	run_until(s, s->now + 20 * interval_ns);

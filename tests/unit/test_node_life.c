@@ -15,6 +15,15 @@ step(const struct node_config *cfg, struct node *n, struct node_event ev, int64_
 	return out;
 }
 
+static void
+frame(struct node *n, uint8_t member, int64_t heard, int64_t ns)
+{
+	step(&config, n,
+	    (struct node_event){
+		.kind = NODE_EV_FRAME, .member = member, .frame_at = at(heard) },
+	    ns);
+}
+
 static struct node_event
 sent(int64_t before, bool ok)
 {
@@ -95,7 +104,11 @@ test_own_lateness_is_not_the_peers_silence(void **context)
 	step(&config, &n, (struct node_event)TICK, 5 * NS_PER_S);
 	assert_int_equal(n.role, TD_ROLE_BACKUP);
 	assert_int_equal(n.down_deadline.ns, NOW + 5 * NS_PER_S + I);
+	/* Others are heard from then on: the peer has its turn after them. */
+	frame(&n, 0, 5 * NS_PER_S + I, 5 * NS_PER_S + I);
 	step(&config, &n, (struct node_event)TICK, 5 * NS_PER_S + I);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	step(&config, &n, (struct node_event)TICK, 5 * NS_PER_S + 5 * I / 2);
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 }
 
@@ -108,8 +121,10 @@ test_a_takeover_advertises_above_the_last_priority_heard(void **context)
 	struct witness_payload w = witness_of(&s, TD_ROLE_BACKUP);
 
 	(void)context;
-	for (int64_t t = I / 2; t <= 5 * I; t += I)
+	for (int64_t t = I / 2; t <= 5 * I; t += I) {
+		frame(&n, 0, t, t);
 		step(&config, &n, (struct node_event)TICK, t);
+	}
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 	assert_int_equal(n.priority, 151);
 	/* Until the peer is back and holds the state. */
@@ -236,6 +251,7 @@ test_switchover_closes_the_fence_before_it_resigns(void **context)
 	/* The addresses stay for the drain, then go. */
 	n.tick_deadline = at(2 * NODE_DRAIN_NS);
 	n.down_deadline = at(3 * NODE_DRAIN_NS);
+	frame(&n, 0, NODE_DRAIN_NS, NODE_DRAIN_NS);
 	out = step(&config, &n, (struct node_event)TICK, 2 + NODE_DRAIN_NS);
 	assert_true(
 	    same_actions(&out, (enum node_action_kind[]){ FENCE, DEMOTE, ROLE }, 3));
@@ -461,15 +477,6 @@ test_no_second_hand_over_within_the_hold(void **context)
 	n.peer.witness_at = at(I);
 	step(&config, &n, (struct node_event)TICK, I);
 	assert_int_equal(n.role, TD_ROLE_BACKUP);
-}
-
-static void
-frame(struct node *n, uint8_t member, int64_t heard, int64_t ns)
-{
-	step(&config, n,
-	    (struct node_event){
-		.kind = NODE_EV_FRAME, .member = member, .frame_at = at(heard) },
-	    ns);
 }
 
 /* An Active whose peer and members have all been silent since 0; probes get `answer`.

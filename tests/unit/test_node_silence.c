@@ -1,4 +1,4 @@
-/* How long an Active that hears nothing may answer (vrrpd/core/node_silence.c). */
+/* What a node that hears nothing may do (vrrpd/core/node_silence.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -303,6 +303,100 @@ test_a_sign_of_life_that_ends_again_opens_nothing(void **context)
 	assert_int_equal(n.life_at.ns, NOW + 8 * I);
 }
 
+/* Backup; the peer, Active, is heard last at 0. */
+static struct node
+backup(void)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE, .term = 4 };
+	struct node n = make(&config, &s);
+
+	n.heard_at = at(0);
+	return n;
+}
+
+/* Turns until `end`; how many probes they asked for. */
+static unsigned
+turns(struct node *n, int64_t begin, int64_t end)
+{
+	struct node_actions out;
+	unsigned probes = 0;
+
+	for (int64_t t = begin; t <= end; t += I / 10) {
+		if (n->role != TD_ROLE_BACKUP)
+			break;
+		out = step(n, (struct node_event)TICK, t);
+		probes += count(&out, NODE_DO_PROBE, NULL);
+	}
+	return probes;
+}
+
+static void
+test_a_backup_to_which_all_is_silent_asks_and_does_not_take_over(void **context)
+{
+	struct node n = backup();
+
+	(void)context;
+	assert_int_equal(turns(&n, I / 2, I + I / 5), 0);
+	assert_int_equal(node_deadline(&n).ns, NOW + I + I / 2); /* to ask */
+	assert_int_equal(turns(&n, I + I / 2, 3 * I), config.member_count);
+	turns(&n, 3 * I, 20 * I);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.term, 4);
+	assert_int_equal(n.alarms & NODE_ALARM_ISOLATED, NODE_ALARM_ISOLATED);
+	/* Something comes in: the peer, if it is there, is heard within its time. */
+	step(&n, (struct node_event){ .kind = NODE_EV_FRAME, .frame_at = at(20 * I) },
+	    20 * I + 1);
+	turns(&n, 20 * I + 1, 20 * I + DOWN - I / 10);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.alarms & NODE_ALARM_ISOLATED, 0);
+	step(&n, (struct node_event){ .kind = NODE_EV_FRAME, .frame_at = at(21 * I) },
+	    21 * I + 1);
+	turns(&n, 20 * I + DOWN - I / 10, 25 * I);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
+static void
+test_a_backup_that_was_cut_off_finds_its_peer_again(void **context)
+{
+	struct node n = backup();
+	struct node_event advert = ADVERT(0, 150);
+
+	(void)context;
+	turns(&n, I / 2, 10 * I);
+	step(&n, advert, 10 * I + 1);
+	assert_int_equal(n.alarms & NODE_ALARM_ISOLATED, 0);
+	turns(&n, 10 * I + 1, 13 * I);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.reason, NODE_BY_STARTUP);
+}
+
+static void
+test_one_answer_is_enough_for_a_backup_to_take_over_in_time(void **context)
+{
+	struct node n = backup();
+
+	(void)context;
+	turns(&n, I / 2, I + I / 2);
+	probed(&n, 1, true, false, 2 * I);
+	turns(&n, 2 * I, DOWN + I / 10);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(n.reason, NODE_BY_ACTIVE_DOWN_TIMER);
+}
+
+static void
+test_a_backup_that_knows_nobody_takes_over_in_time(void **context)
+{
+	struct node n = backup();
+
+	(void)context;
+	turns(&n, I / 2, 3 * I);
+	probed(&n, 0, false, true, 3 * I);
+	turns(&n, 3 * I, DOWN - I / 10);
+	probed(&n, 1, false, true, DOWN - I / 10);
+	turns(&n, DOWN, DOWN + I / 10);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
 int
 main(void)
 {
@@ -324,6 +418,12 @@ main(void)
 		    test_a_peer_that_is_not_heard_may_be_frozen_until_its_lease_ends),
 		cmocka_unit_test(test_a_suspended_node_yields_to_an_active_peer),
 		cmocka_unit_test(test_a_sign_of_life_that_ends_again_opens_nothing),
+		cmocka_unit_test(
+		    test_a_backup_to_which_all_is_silent_asks_and_does_not_take_over),
+		cmocka_unit_test(test_a_backup_that_was_cut_off_finds_its_peer_again),
+		cmocka_unit_test(
+		    test_one_answer_is_enough_for_a_backup_to_take_over_in_time),
+		cmocka_unit_test(test_a_backup_that_knows_nobody_takes_over_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,12 +40,22 @@ try_takeover(const struct node_config *cfg, struct node *n, struct td_instant no
     struct node_actions *out)
 {
 	int64_t down_ns = node_active_down_interval_ns(cfg, n);
+	struct td_instant earliest = silence_takeover_at(cfg, n, now);
 
 	n->down_deadline = instant_add(now, cfg->interval_ns); /* to look again */
 	if (!members_any_link(cfg, n) || n->isolated)
 		return;
 	if (!members_all_links(cfg, n) && !instant_reached(now, n->listen_deadline))
 		return;
+	if (!n->peer_resigned && !instant_reached(now, earliest)) {
+		if (instant_is_set(earliest)) {
+			n->down_deadline = earliest;
+		} else if (!n->isolated) {
+			n->isolated = true;
+			n->silent_since = now;
+		}
+		return;
+	}
 	if (!n->peer_resigned && peer_goes_first(cfg, n, now)) {
 		if (!instant_is_set(n->defer_deadline))
 			n->defer_deadline = instant_add(now, DEFER_INTERVALS * down_ns);
@@ -404,7 +414,7 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 	    node_witness_alive(cfg, n, now))
 		n->priority = cfg->priority;
 	if (instant_reached(now, n->tick_deadline)) {
-		silence_turn(n);
+		silence_turn(n, now);
 		n->renew = true;
 		node_do_adverts(out, n->priority);
 		node_do_witness(cfg, n, now, out);
@@ -434,6 +444,7 @@ on_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
 			node_do_witness(cfg, n, now, out);
 		break;
 	case TD_ROLE_BACKUP:
+		silence_turn(n, now);
 		if (instant_reached(now, n->down_deadline))
 			try_takeover(cfg, n, now, out);
 		review_claim(cfg, n, now);
@@ -681,6 +692,7 @@ node_deadline(const struct node *n)
 	case TD_ROLE_BACKUP:
 		next = instant_earlier(next, n->tick_deadline);
 		next = instant_earlier(next, n->down_deadline);
+		next = instant_earlier(next, n->look_deadline);
 		break;
 	case TD_ROLE_ACTIVE:
 		next = instant_earlier(next, n->tick_deadline);

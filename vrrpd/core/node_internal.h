@@ -76,8 +76,13 @@ void silence_heard(struct node *n, struct td_instant at);
 /* A probe was answered. */
 void silence_answered(
     const struct node_config *cfg, struct node *n, struct td_instant now);
-/* A turn of the Active begins, `before` a round of it left. */
-void silence_turn(struct node *n);
+/* A turn begins: are the neighbours to be asked? */
+void silence_turn(struct node *n, struct td_instant now);
+/* A Backup whose peer fell silent together with everybody else may be what was cut off:
+ * from when on it may take over, TD_NEVER while nobody else is heard. */
+struct td_instant silence_takeover_at(
+    const struct node_config *cfg, const struct node *n, struct td_instant now);
+/* `before`, a round of the Active left. */
 void silence_round(struct node *n, struct td_instant before);
 /* Renews the answer right, suspends it or gives it back. */
 void silence_review(const struct node_config *cfg, struct node *n,

@@ -108,7 +108,7 @@ become_backup(const struct node_config *cfg, struct node *n, enum node_reason re
 	n->withdraw_deadline = drain ? instant_add(now, NODE_DRAIN_NS) : TD_NEVER;
 	n->renew = n->silent = false;
 	n->peer_resigned = false;
-	n->silent_since = TD_NEVER;
+	n->silent_since = n->life_at = TD_NEVER;
 	node_handover_cancel(n, out, NODE_REFUSED_NOT_ACTIVE);
 	node_do_fence(out, (struct td_instant){ 0 },
 	    drain ? n->withdraw_deadline : (struct td_instant){ 0 });

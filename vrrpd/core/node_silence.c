@@ -11,6 +11,9 @@
  *
  * A frame that comes in later proves that the cables are whole, not that the peer has
  * waited: a suspended node asks at once and listens before it answers again.
+ *
+ * The same holds for a Backup: it does not take the peer for dead on the strength of a
+ * silence that is everybody's.
  */
 #include "vrrpd/core/node_internal.h"
 
@@ -38,13 +41,51 @@ is_proven(const struct node_config *cfg, const struct node *n, struct td_instant
 	return instant_diff_ns(n->heard_at, round) >= transit_ns(cfg);
 }
 
+/* --- the Backup ---------------------------------------------------------------------
+ */
+
+/* The peer speaks each interval. What was heard before its next words were due proves
+ * only that the cables were whole before. */
+static struct td_instant
+peer_due(const struct node *n)
+{
+	return instant_add(n->peer.alive_at, n->peer.interval_ns * 5 / 4);
+}
+
+static bool
+others_were_heard(const struct node *n)
+{
+	return instant_is_set(n->life_at) && n->life_at.ns >= peer_due(n).ns;
+}
+
+struct td_instant
+silence_takeover_at(
+    const struct node_config *cfg, const struct node *n, struct td_instant now)
+{
+	if (n->peer.alive_at.ns <= 0 || !instant_reached(now, peer_due(n)) ||
+	    members_nobody(cfg, n))
+		return now;
+	if (!others_were_heard(n))
+		return TD_NEVER;
+	/* They may have been silent because of us until then: the peer's turn. */
+	return instant_add(n->life_at, n->peer.interval_ns * 3 / 2);
+}
+
+/* ------------------------------------------------------------------------------------
+ */
+
 void
 silence_heard(struct node *n, struct td_instant at)
 {
 	if (at.ns > n->heard_at.ns)
 		n->heard_at = at;
-	if (n->heard_at.ns > n->round_at.ns)
+	if (n->role == TD_ROLE_BACKUP) {
+		if (at.ns >= peer_due(n).ns && !others_were_heard(n))
+			n->life_at = at;
+		n->silent = n->silent && !others_were_heard(n);
+	} else if (n->heard_at.ns > n->round_at.ns) {
 		n->silent = false;
+	}
 }
 
 /* It was asked after the round: its answer proves the round, however fast it was. */
@@ -57,9 +98,14 @@ silence_answered(const struct node_config *cfg, struct node *n, struct td_instan
 }
 
 void
-silence_turn(struct node *n)
+silence_turn(struct node *n, struct td_instant now)
 {
-	n->silent = n->peer.alive_at.ns > 0 && n->heard_at.ns <= n->round_at.ns;
+	if (n->peer.alive_at.ns <= 0)
+		n->silent = false;
+	else if (n->role == TD_ROLE_ACTIVE)
+		n->silent = n->heard_at.ns <= n->round_at.ns;
+	else
+		n->silent = instant_reached(now, peer_due(n)) && !others_were_heard(n);
 }
 
 void
@@ -152,6 +198,13 @@ silence_review(const struct node_config *cfg, struct node *n, struct td_instant 
 	    n->peer.alive_at.ns <= 0 || (!suspended && members_nobody(cfg, n));
 
 	n->look_deadline = TD_NEVER;
+	if (n->role == TD_ROLE_BACKUP && !unbound) {
+		struct td_instant look =
+		    instant_add(n->peer.alive_at, n->peer.interval_ns * 3 / 2);
+
+		if (!instant_reached(now, look))
+			n->look_deadline = look;
+	}
 	if (n->role != TD_ROLE_ACTIVE || !n->promoted)
 		return;
 	if (!suspended && !unbound &&
