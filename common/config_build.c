@@ -298,6 +298,24 @@ build_sync(struct build *b, const struct yaml_sync *from, struct td_sync_config 
 }
 
 static bool
+build_hooks(
+    struct build *b, const struct yaml_hooks *from, struct td_hooks_config *hooks)
+{
+	config_hooks_default(hooks);
+	if (from == NULL)
+		return true;
+	enter(b, "hooks");
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
+		if (from->path[hook] != NULL &&
+		    !take_name(b, td_hook_name((enum td_hook)hook), from->path[hook],
+			hooks->path[hook], sizeof(hooks->path[hook])))
+			return false;
+	return take_duration(b, "timeout", from->timeout, &hooks->timeout_ns) &&
+	       (from->user == NULL ||
+		   take_name(b, "user", from->user, hooks->user, sizeof(hooks->user)));
+}
+
+static bool
 build_routes(struct build *b, uint32_t index, const struct yaml_interface *from,
     struct td_interface *interface)
 {
@@ -501,7 +519,8 @@ build_config(struct build *b, const struct yaml_config *yaml, struct td_config *
 		sizeof(config->cluster)) ||
 	    !build_nodes(b, yaml, config) ||
 	    !build_vrrp(b, yaml->vrrp, &config->vrrp) ||
-	    !build_sync(b, yaml->sync, &config->sync))
+	    !build_sync(b, yaml->sync, &config->sync) ||
+	    !build_hooks(b, yaml->hooks, &config->hooks))
 		return false;
 	enter(b, "%s", "");
 	if (!NEW_LIST(b, "interfaces", config->interfaces, config->interface_count,

@@ -305,6 +305,78 @@ check_sync(struct check *c)
 	       check_range_ns(c, "lease", sync->lease_ns, NS_PER_S, 3600 * NS_PER_S);
 }
 
+/* ---- hooks ---- */
+
+const char *
+td_hook_name(enum td_hook hook)
+{
+	static const char *const names[TD_HOOK_COUNT] = { "active", "backup", "fault",
+		"stop", "notify" };
+
+	return names[hook];
+}
+
+void
+config_hooks_default(struct td_hooks_config *ret_hooks)
+{
+	*ret_hooks = (struct td_hooks_config){ .timeout_ns = 10 * NS_PER_S,
+		.user = "tandem-hookd" };
+}
+
+bool
+td_hooks_any(const struct td_hooks_config *hooks)
+{
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
+		if (hooks->path[hook][0] != '\0')
+			return true;
+	return false;
+}
+
+/* Absolute, and without steps that mean nothing or lead back: what is checked before a
+ * run is then this path, component by component. */
+static bool
+is_plain_path(const char *path)
+{
+	size_t len = strlen(path);
+
+	if (path[0] != '/' || path[len - 1] == '/')
+		return false;
+	for (const char *at = path; at != NULL; at = strchr(at + 1, '/'))
+		if (at[1] == '/' || strncmp(at, "/./", 3) == 0 ||
+		    strncmp(at, "/../", 4) == 0 || strcmp(at, "/.") == 0 ||
+		    strcmp(at, "/..") == 0)
+			return false;
+	for (const char *at = path; *at != '\0'; at++)
+		if (*at < ' ' || *at == 0x7f)
+			return false;
+	return true;
+}
+
+/* Whether a program is there, and whose it is, is a question to each machine
+ * (routerd/hook_path.h). */
+static bool
+check_hooks(struct check *c)
+{
+	const struct td_hooks_config *hooks = &c->config->hooks;
+
+	struct td_hooks_config none;
+
+	check_at(c, "hooks");
+	config_hooks_default(&none);
+	if (!td_hooks_any(hooks) && (hooks->timeout_ns != none.timeout_ns ||
+					strcmp(hooks->user, none.user) != 0))
+		return check_wrong(
+		    c, "", "one of active, backup, fault, stop and notify is needed");
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
+		if (hooks->path[hook][0] != '\0' && !is_plain_path(hooks->path[hook]))
+			return check_wrong(c, td_hook_name((enum td_hook)hook),
+			    "'%.100s' is no absolute path without . and ..",
+			    hooks->path[hook]);
+	return check_name(c, "user", hooks->user) &&
+	       check_range_ns(
+		   c, "timeout", hooks->timeout_ns, 100 * NS_PER_MS, 3600 * NS_PER_S);
+}
+
 /* ---- interfaces ---- */
 
 static bool
@@ -532,6 +604,6 @@ config_check(const struct td_config *config, struct config_complaint *ret_compla
 		return false;
 	if (config->self >= TD_NODES)
 		return check_wrong(&c, "nodes", "no node %" PRIu32, config->self);
-	return check_nodes(&c) && check_vrrp(&c) && check_sync(&c) &&
+	return check_nodes(&c) && check_vrrp(&c) && check_sync(&c) && check_hooks(&c) &&
 	       check_interfaces(&c) && check_services(&c);
 }

@@ -17,6 +17,9 @@ struct config_complaint {
 
 bool config_check(const struct td_config *config, struct config_complaint *ret_complaint);
 
+/* Without the section: nothing is run. */
+void config_hooks_default(struct td_hooks_config *ret_hooks);
+
 /* Sets config->digest; false: no memory. */
 bool td_config_digest(struct td_config *config);
 

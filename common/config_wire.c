@@ -145,6 +145,26 @@ pack_sync(struct arena *arena, const struct td_sync_config *from)
 	return to;
 }
 
+/* Nothing to run is no section: who does not know this one has the same digest. */
+static Tandem__Config__Hooks *
+pack_hooks(struct arena *arena, const struct td_hooks_config *from)
+{
+	Tandem__Config__Hooks *to;
+
+	if (!td_hooks_any(from))
+		return NULL;
+	to = take(arena, 1, sizeof(*to));
+	tandem__config__hooks__init(to);
+	to->active = borrow(from->path[TD_HOOK_ACTIVE]);
+	to->backup = borrow(from->path[TD_HOOK_BACKUP]);
+	to->fault = borrow(from->path[TD_HOOK_FAULT]);
+	to->stop = borrow(from->path[TD_HOOK_STOP]);
+	to->notify = borrow(from->path[TD_HOOK_NOTIFY]);
+	to->timeout_ns = from->timeout_ns;
+	to->user = borrow(from->user);
+	return to;
+}
+
 static Tandem__Config__Interface *
 pack_interface(struct arena *arena, const struct td_interface *from)
 {
@@ -316,6 +336,7 @@ pack_config(
 	PACK_EACH(to->node, to->n_node, from->nodes, (size_t)TD_NODES, pack_node);
 	to->vrrp = pack_vrrp(arena, &from->vrrp);
 	to->sync = pack_sync(arena, &from->sync);
+	to->hooks = pack_hooks(arena, &from->hooks);
 	PACK_EACH(to->interface, to->n_interface, from->interfaces,
 	    from->interface_count, pack_interface);
 	PACK_EACH(to->network, to->n_network, from->networks, from->network_count,
@@ -506,6 +527,28 @@ unpack_sync(struct td_sync_config *ret_sync, const Tandem__Config__Sync *from)
 }
 
 static bool
+unpack_hooks(struct td_hooks_config *ret_hooks, const Tandem__Config__Hooks *from)
+{
+	const char *path[TD_HOOK_COUNT];
+
+	config_hooks_default(ret_hooks);
+	if (from == NULL)
+		return true;
+	path[TD_HOOK_ACTIVE] = from->active;
+	path[TD_HOOK_BACKUP] = from->backup;
+	path[TD_HOOK_FAULT] = from->fault;
+	path[TD_HOOK_STOP] = from->stop;
+	path[TD_HOOK_NOTIFY] = from->notify;
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
+		if (path[hook][0] != '\0' &&
+		    !unpack_text(ret_hooks->path[hook], TD_PATH_MAX, path[hook]))
+			return false;
+	ret_hooks->timeout_ns = from->timeout_ns;
+	return unpack_text(ret_hooks->user, sizeof(ret_hooks->user), from->user) &&
+	       td_hooks_any(ret_hooks);
+}
+
+static bool
 unpack_interface(struct td_interface *ret_if, const Tandem__Config__Interface *from)
 {
 	if (!unpack_text(ret_if->name, sizeof(ret_if->name), from->name) ||
@@ -669,7 +712,8 @@ unpack_config(struct td_config *ret_config, const Tandem__Config__Config *from)
 	if (!unpack_text(
 		ret_config->cluster, sizeof(ret_config->cluster), from->cluster) ||
 	    from->n_node != TD_NODES || !unpack_vrrp(&ret_config->vrrp, from->vrrp) ||
-	    !unpack_sync(&ret_config->sync, from->sync))
+	    !unpack_sync(&ret_config->sync, from->sync) ||
+	    !unpack_hooks(&ret_config->hooks, from->hooks))
 		return false;
 	for (size_t i = 0; i < TD_NODES; i++)
 		if (!unpack_node(&ret_config->nodes[i], from->node[i]))

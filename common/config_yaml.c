@@ -103,6 +103,17 @@ static const cyaml_schema_field_t sync_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t hooks_fields[] = {
+	TEXT("active", OPTIONAL, yaml_hooks, path[TD_HOOK_ACTIVE]),
+	TEXT("backup", OPTIONAL, yaml_hooks, path[TD_HOOK_BACKUP]),
+	TEXT("fault", OPTIONAL, yaml_hooks, path[TD_HOOK_FAULT]),
+	TEXT("stop", OPTIONAL, yaml_hooks, path[TD_HOOK_STOP]),
+	TEXT("notify", OPTIONAL, yaml_hooks, path[TD_HOOK_NOTIFY]),
+	TEXT("timeout", OPTIONAL, yaml_hooks, timeout),
+	TEXT("user", OPTIONAL, yaml_hooks, user),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t route_fields[] = {
 	TEXT("to", REQUIRED, yaml_route, to),
 	TEXT("via", OPTIONAL, yaml_route, via),
@@ -239,6 +250,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	    "vrrp", OPTIONAL, struct yaml_config, vrrp, vrrp_fields),
 	CYAML_FIELD_MAPPING_PTR(
 	    "sync", OPTIONAL, struct yaml_config, sync, sync_fields),
+	CYAML_FIELD_MAPPING_PTR(
+	    "hooks", OPTIONAL, struct yaml_config, hooks, hooks_fields),
 	LIST("interfaces", REQUIRED, yaml_config, interfaces, &interface_entry, 1,
 	    TD_INTERFACES_MAX),
 	LIST("networks", OPTIONAL, yaml_config, networks, &network_entry, 0,

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <tandem/config.h>
 
 struct config_tree;
 struct td_config_error;
@@ -42,6 +43,11 @@ struct yaml_sync {
 	char *batch_interval;
 	uint32_t *batch_bytes, *flows_max;
 	char *lease;
+};
+
+struct yaml_hooks {
+	char *path[TD_HOOK_COUNT];
+	char *timeout, *user;
 };
 
 struct yaml_route {
@@ -130,6 +136,7 @@ struct yaml_config {
 	uint32_t nodes_count;
 	struct yaml_vrrp *vrrp;
 	struct yaml_sync *sync;
+	struct yaml_hooks *hooks;
 	struct yaml_interface *interfaces;
 	uint32_t interfaces_count;
 	struct yaml_network *networks;

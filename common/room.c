@@ -47,6 +47,7 @@ struct room {
 	struct link links[TD_ROOM_COUNT];
 	struct td_config *config; /* owned: the first one, until CONTROL_START */
 	bool started, stopping, exiting;
+	char refusal[TD_REASON_MAX]; /* of the configuration that is being delivered */
 	uint64_t undecodable_count, unsent_count;
 };
 
@@ -323,8 +324,11 @@ config_acknowledge(struct room *room, uint64_t generation, int status)
 		.number = generation,
 		.status = status,
 		.fd = -1 };
-	int r = control_send(room->control_lf.fd, &ack);
+	int r;
 
+	if (status < 0)
+		memcpy(ack.text, room->refusal, sizeof(ack.text));
+	r = control_send(room->control_lf.fd, &ack);
 	if (r < 0)
 		log_err("room", "config_ack generation=%llu unsent: %s",
 		    (unsigned long long)generation, strerror(-r));
@@ -341,6 +345,7 @@ config_deliver(struct room *room, struct td_config *config)
 	else
 		td_config_free(config);
 	config_acknowledge(room, generation, r);
+	room->refusal[0] = '\0';
 	if (r < 0)
 		log_err("room", "generation=%llu refused: %s",
 		    (unsigned long long)generation, strerror(-r));
@@ -566,6 +571,12 @@ room_busy(struct room *room)
 
 	/* Unsent: the pings will judge as if nothing had been announced. */
 	control_send(room->control_lf.fd, &busy);
+}
+
+void
+room_refusal(struct room *room, const char *reason)
+{
+	snprintf(room->refusal, sizeof(room->refusal), "%s", reason);
 }
 
 struct loop *

@@ -54,6 +54,8 @@ struct room *room_open(int argc, char **argv, enum td_room self,
     const struct room_callbacks *callbacks, void *context);
 int room_run(struct room *room);             /* frees the room; the exit code */
 void room_exit(struct room *room, int code); /* ends room_run */
+/* Why the configuration at hand is refused: tandemd shows it instead of the errno. */
+void room_refusal(struct room *room, const char *reason);
 /* What comes now, before the callback returns, may take as long as a configuration:
  * pings are answered after it. */
 void room_busy(struct room *room);

@@ -16,6 +16,8 @@ td_room_name(enum td_room room)
 		return "checkd";
 	case TD_ROOM_MGMTD:
 		return "mgmtd";
+	case TD_ROOM_HOOKD:
+		return "hookd";
 	case TD_ROOM_COUNT:
 		break;
 	}

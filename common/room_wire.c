@@ -11,7 +11,7 @@
 #define DECODE_BYTES_MAX (8 * 1024 * 1024)
 
 /* Both sides number alike; a new value must be added to both. */
-static_assert(TANDEM__ROOM__ROOM__MGMTD + 1 == (int)TD_ROOM_COUNT, "rooms");
+static_assert(TANDEM__ROOM__ROOM__HOOKD + 1 == (int)TD_ROOM_COUNT, "rooms");
 static_assert(TANDEM__ROOM__ROLE__ACTIVE == (int)TD_ROLE_ACTIVE, "roles");
 static_assert(
     TANDEM__ROOM__REQUEST_KIND__CONFIG_TEXT == (int)TD_REQ_CONFIG_TEXT, "requests");
@@ -151,6 +151,9 @@ msg_encode(const struct td_msg *msg, uint8_t buf[TD_MSG_BYTES_MAX], size_t *ret_
 		role.peer_alive = msg->role.peer_alive;
 		role.peer_role = (Tandem__Room__Role)msg->role.peer_role;
 		role.peer_term = msg->role.peer_term;
+		role.fault = msg->role.fault;
+		role.priority = msg->role.priority;
+		role.router = borrow(msg->role.router);
 		packed.body_case = TANDEM__ROOM__MSG__BODY_ROLE;
 		packed.role = &role;
 		return pack(&packed, buf, ret_len);
@@ -259,8 +262,12 @@ decode_role(const Tandem__Room__RoleChange *in, struct td_msg_role *ret_role)
 {
 	if (!in_range((int)in->role, TD_ROLE_ACTIVE) ||
 	    !in_range((int)in->peer_role, TD_ROLE_ACTIVE) ||
-	    !take_text(ret_role->reason, sizeof(ret_role->reason), in->reason))
+	    !take_text(ret_role->reason, sizeof(ret_role->reason), in->reason) ||
+	    !take_text(ret_role->router, sizeof(ret_role->router), in->router) ||
+	    in->priority > UINT8_MAX)
 		return -EBADMSG;
+	ret_role->fault = in->fault;
+	ret_role->priority = (uint8_t)in->priority;
 	ret_role->role = (enum td_role)in->role;
 	ret_role->term = in->term;
 	ret_role->peer_alive = in->peer_alive;

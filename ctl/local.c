@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "common/z85.h"
 #include "routerd/control_wire.h"
 #include "routerd/core/text.h"
+#include "routerd/hook_path.h"
 
 static void
 print_config_error_text(const struct td_config_error *e)
@@ -50,6 +52,35 @@ print_config_error(const struct command *command, const struct td_config_error *
 		print_config_error_text(e);
 }
 
+/* What this machine says about the hooks. That a program is not here is no error: the
+ * file may be for another machine. */
+static bool
+hooks_allowed(const struct command *command, const struct td_config *config)
+{
+	struct td_config_error e = { 0 };
+
+	snprintf(e.file, sizeof(e.file), "%s", command->file);
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++) {
+		const char *path = config->hooks.path[hook];
+		int error = path[0] != '\0'
+				? hook_path_check(path, e.reason, sizeof(e.reason))
+				: 0;
+
+		snprintf(
+		    e.key, sizeof(e.key), "hooks.%s", td_hook_name((enum td_hook)hook));
+		if (error == -ENOENT) {
+			fprintf(stderr, "%s: %s (on this machine)\n", e.key, e.reason);
+		} else if (error < 0) {
+			print_config_error(command, &e);
+			return false;
+		}
+	}
+	if (td_hooks_any(&config->hooks) && getpwnam(config->hooks.user) == NULL)
+		fprintf(stderr, "hooks.user: '%s' does not exist (on this machine)\n",
+		    config->hooks.user);
+	return true;
+}
+
 int
 local_check_config(const struct command *command)
 {
@@ -59,6 +90,10 @@ local_check_config(const struct command *command)
 
 	if (config == NULL) {
 		print_config_error(command, &error);
+		return CTL_FAILED;
+	}
+	if (!hooks_allowed(command, config)) {
+		td_config_free(config);
 		return CTL_FAILED;
 	}
 	sodium_bin2hex(hex, sizeof(hex), config->digest, sizeof(config->digest));

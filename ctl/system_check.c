@@ -66,7 +66,7 @@ static void
 check_users(struct report *r)
 {
 	static const char *const users[] = { "tandem-vrrpd", "tandem-syncd",
-		"tandem-lbd", "tandem-checkd", "tandem-mgmtd" };
+		"tandem-lbd", "tandem-checkd", "tandem-mgmtd", "tandem-hookd" };
 	char missing[160] = "";
 
 	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {

@@ -312,6 +312,7 @@ answer_config(const struct td_config *config)
 	memcpy(head.digest, config->digest, sizeof(head.digest));
 	snprintf(head.node, sizeof(head.node), "%s", config->nodes[config->self].name);
 	snprintf(head.cluster, sizeof(head.cluster), "%s", config->cluster);
+	snprintf(head.hooks_user, sizeof(head.hooks_user), "%s", config->hooks.user);
 	written = write_all(&head, sizeof(head)) && write_all(packed, packed_len);
 	free(packed);
 	return written ? 0 : 2;

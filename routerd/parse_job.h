@@ -29,6 +29,7 @@ struct parse_head {
 	    digest[TD_DIGEST_BYTES]; /* of the configuration, as the rooms compute it */
 	char node[TD_NAME_MAX];
 	char cluster[TD_NAME_MAX];
+	char hooks_user[TD_NAME_MAX];
 	char error[PARSE_ERROR_MAX]; /* FILE:LINE:COL: KEY: reason */
 };
 

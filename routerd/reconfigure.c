@@ -168,6 +168,8 @@ adopt(struct supervisor *sv, struct stored_config *target)
 		log_err(
 		    "config", "generation could not be stored: %s", strerror(-error));
 	resources_http(sv);
+	if (strcmp(sv->current.head.hooks_user, sv->previous.head.hooks_user) != 0)
+		supervisor_restart(sv, TD_ROOM_HOOKD);
 }
 
 static void

@@ -1,6 +1,7 @@
 #include "routerd/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,6 +61,24 @@ hand_over_key(struct supervisor *sv, enum td_room room)
 	close(fd);
 }
 
+/* A new description each time: the lock of an earlier life of hookd holds until the
+ * last process that shares it is gone. */
+static void
+hand_over_hook_lock(struct supervisor *sv)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/hooks.lock", sv->instance.run_dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		log_err("start", "%s: %s", path, strerror(errno));
+		return;
+	}
+	supervisor_send_fd(sv, TD_ROOM_HOOKD, "hook-lock", fd);
+	close(fd);
+}
+
 void
 resources_hand_over(struct supervisor *sv, enum td_room room)
 {
@@ -84,6 +103,9 @@ resources_hand_over(struct supervisor *sv, enum td_room room)
 		for (int i = 0; i < L4_FD_COUNT && sv->balancer_loaded; i++)
 			supervisor_send_fd(
 			    sv, room, l4_fd_name((enum l4_fd)i), sv->balancer.fd[i]);
+		break;
+	case TD_ROOM_HOOKD:
+		hand_over_hook_lock(sv);
 		break;
 	case TD_ROOM_CHECKD:
 	case TD_ROOM_TANDEMD:

@@ -119,9 +119,9 @@ arrange_descriptors(const struct spawn_spec *spec)
 	close_range(3, 9, 0);
 	if (in < 0 || out < 0 || dup2(in, STDIN_FILENO) < 0 ||
 	    dup2(out, STDOUT_FILENO) < 0 || (control >= 0 && dup2(control, 3) < 0) ||
-	    (life >= 0 && dup2(life, 4) < 0))
+	    (life >= 0 && dup2(life, SPAWN_LIFE_FD) < 0))
 		child_fail("descriptors");
-	close_range(5, ~0U, 0);
+	close_range(SPAWN_LIFE_FD + 1, ~0U, 0);
 }
 
 static _Noreturn void
@@ -157,7 +157,10 @@ child_main(const struct spawn_spec *spec)
 		set_limit(RLIMIT_NOFILE, 32);
 		set_limit(RLIMIT_CORE, 0);
 	}
-	drop_privileges(spec, lock_memory);
+	if (spec->privileged)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	else
+		drop_privileges(spec, lock_memory);
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
 		const char *value = getenv(kept[i]);
 		char *pair;

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #define SPAWN_CAPABILITIES_MAX 4
+#define SPAWN_LIFE_FD 4 /* in the child */
 
 struct spawn_spec {
 	const char *path;
@@ -22,6 +23,7 @@ struct spawn_spec {
 	uid_t uid;
 	gid_t gid;
 	int capabilities[SPAWN_CAPABILITIES_MAX]; /* CAP_*; ends with -1 */
+	bool privileged; /* keeps every capability of ours; only with uid 0 */
 	bool realtime;                            /* SCHED_FIFO, may lock its memory */
 	int oom_score_adj;
 	bool confined;  /* small limits on memory, time, files and processes */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static const struct room_spec {
 	[TD_ROOM_LBD] = { "tandem-lbd", { CAP_NET_ADMIN, -1 }, false, -500 },
 	[TD_ROOM_CHECKD] = { "tandem-checkd", { -1 }, false, 0 },
 	[TD_ROOM_MGMTD] = { "tandem-mgmtd", { -1 }, false, 0 },
+	[TD_ROOM_HOOKD] = { "tandem-hookd", { -1 }, false, 0 },
 };
 
 /* Who talks to whom: include/tandem/room.h. */
@@ -42,12 +44,14 @@ static const struct {
 	{ TD_ROOM_TANDEMD, TD_ROOM_MGMTD },
 	{ TD_ROOM_VRRPD, TD_ROOM_SYNCD },
 	{ TD_ROOM_VRRPD, TD_ROOM_LBD },
+	{ TD_ROOM_VRRPD, TD_ROOM_HOOKD },
 	{ TD_ROOM_CHECKD, TD_ROOM_LBD },
 	{ TD_ROOM_SYNCD, TD_ROOM_LBD },
 	{ TD_ROOM_MGMTD, TD_ROOM_VRRPD },
 	{ TD_ROOM_MGMTD, TD_ROOM_SYNCD },
 	{ TD_ROOM_MGMTD, TD_ROOM_LBD },
 	{ TD_ROOM_MGMTD, TD_ROOM_CHECKD },
+	{ TD_ROOM_MGMTD, TD_ROOM_HOOKD },
 };
 
 static const struct control_packet ping = { .kind = CONTROL_PING, .fd = -1 };
@@ -305,6 +309,22 @@ join_all(struct supervisor *sv, enum td_room room)
 
 /* ---- life and death ---- */
 
+/* hookd has the user that its programs run as, and no way to become another one. */
+static void
+choose_hooks_user(const struct supervisor *sv, struct spawn_spec *spec)
+{
+	const char *name = sv->current.head.hooks_user;
+	const struct passwd *pw = getpwnam(name);
+
+	if (pw == NULL && !sv->options.users_root)
+		log_err("watch", "hooks.user=%s does not exist: no hook is run", name);
+	if (pw == NULL)
+		return;
+	spec->uid = pw->pw_uid;
+	spec->gid = pw->pw_gid;
+	spec->privileged = pw->pw_uid == 0;
+}
+
 static void
 start_room(struct child *child)
 {
@@ -326,6 +346,8 @@ start_room(struct child *child)
 	int pair[2];
 	pid_t pid;
 
+	if (child->room == TD_ROOM_HOOKD)
+		choose_hooks_user(sv, &spec);
 	snprintf(path, sizeof(path), "%s/%s", sv->libexec, rs->program);
 	memcpy(spec.capabilities, rs->capabilities, sizeof(spec.capabilities));
 	child->configured = child->refused = false;
@@ -489,6 +511,9 @@ child_reaped(struct child *child, int wait_status)
 	if (!asked)
 		reconfigure_room_gone(sv, child->room);
 	child_event(child, WATCH_EV_EXIT);
+	if (child->again && !sv->stopping)
+		child_event(child, WATCH_EV_START);
+	child->again = false;
 	if (child->watch.state == WATCH_BACKOFF)
 		log_warn("watch",
 		    "room=%s crash loop: %u deaths in a row, next start in %lld ms",
@@ -552,6 +577,17 @@ supervisor_stop(struct supervisor *sv)
 	}
 	child_event(&sv->child[TD_ROOM_VRRPD], WATCH_EV_STOP);
 	continue_stop(sv);
+}
+
+void
+supervisor_restart(struct supervisor *sv, enum td_room room)
+{
+	struct child *child = &sv->child[room];
+
+	if (!watch_alive(&child->watch) || sv->stopping)
+		return;
+	child->again = true;
+	child_event(child, WATCH_EV_STOP);
 }
 
 void

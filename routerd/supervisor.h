@@ -38,6 +38,7 @@ struct child {
 	struct loop_fd link_lf;
 	bool configured;     /* has acknowledged a configuration */
 	bool refused;        /* its last answer to one was no */
+	bool again;          /* asked to leave in order to be started anew */
 	uint64_t generation; /* that it has acknowledged; valid if configured */
 	char last_exit[48];
 };
@@ -99,6 +100,8 @@ void supervisor_start(struct supervisor *sv);
 void supervisor_stop(struct supervisor *sv);
 void supervisor_reap(struct supervisor *sv);
 void supervisor_kill_all(struct supervisor *sv);
+/* Asks the room to leave and starts it anew, with what is in force then. */
+void supervisor_restart(struct supervisor *sv, enum td_room room);
 uint32_t supervisor_running(const struct supervisor *sv); /* bit per room */
 /* Sends the configuration to the rooms of the mask. */
 void supervisor_send_config(

@@ -98,7 +98,7 @@ static void
 tell_role(struct daemon *d, struct td_instant now)
 {
 	static const enum td_room rooms[] = { TD_ROOM_SYNCD, TD_ROOM_LBD, TD_ROOM_MGMTD,
-		TD_ROOM_TANDEMD };
+		TD_ROOM_TANDEMD, TD_ROOM_HOOKD };
 	struct td_msg msg = { .kind = TD_MSG_ROLE };
 
 	node_role(&d->cfg, &d->node, now, &msg.role);

@@ -76,7 +76,7 @@ struct daemon {
 	struct link *link;
 	struct witness_socket *witness;
 	int state_dir_fd;
-	bool has_secret, running;
+	bool has_secret, running, stopping;
 	bool independent; /* mode; node.role and node.term are all that is used of node
 			   */
 	uint8_t secret[TD_KEY_BYTES];

@@ -29,7 +29,7 @@ static void
 tell_role(struct daemon *d)
 {
 	static const enum td_room rooms[] = { TD_ROOM_SYNCD, TD_ROOM_LBD, TD_ROOM_MGMTD,
-		TD_ROOM_TANDEMD };
+		TD_ROOM_TANDEMD, TD_ROOM_HOOKD };
 	struct td_msg msg = { .kind = TD_MSG_ROLE };
 	int result;
 
@@ -113,6 +113,29 @@ reason_of(const struct vrrp_event *ev, enum vrrp_state to)
 	return "";
 }
 
+/* Initialize without a stop is a link that is down. */
+static void
+tell_router(const struct member *mb, const char *reason)
+{
+	struct td_msg msg = { .kind = TD_MSG_ROLE,
+		.role = { .role = (enum td_role)mb->router.state,
+		    .term = mb->d->node.term,
+		    .fault = mb->router.state == VRRP_INITIALIZE && !mb->d->stopping,
+		    .priority = mb->router_config.priority } };
+
+	snprintf(msg.role.reason, sizeof(msg.role.reason), "%s",
+	    msg.role.fault ? "link_down" : reason);
+	snprintf(msg.role.router, sizeof(msg.role.router), "%s", mb->interface->name);
+	(void)room_send(mb->d->room, TD_ROOM_HOOKD, &msg);
+}
+
+void
+independent_tell_routers(const struct daemon *d)
+{
+	for (unsigned i = 0; i < d->member_count; i++)
+		tell_router(&d->member[i], "told_again");
+}
+
 static void
 event(struct member *mb, const struct vrrp_event *ev, struct td_instant now)
 {
@@ -131,6 +154,7 @@ event(struct member *mb, const struct vrrp_event *ev, struct td_instant now)
 	    td_role_name((enum td_role)mb->router.state),
 	    reason_of(ev, mb->router.state), mb->router_config.priority);
 	tell_role(d);
+	tell_router(mb, reason_of(ev, mb->router.state));
 }
 
 /* Our own lateness is no silence of the others, and an Active that slept through its

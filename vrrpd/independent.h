@@ -21,5 +21,7 @@ void independent_config(struct daemon *d, uint8_t old_priority);
 
 /* What NODE_DO_ROLE says in node mode. */
 void independent_role(const struct daemon *d, struct td_msg_role *ret_role);
+/* The state of every router, to hookd. */
+void independent_tell_routers(const struct daemon *d);
 
 #endif

@@ -357,13 +357,15 @@ on_link_up(void *context, enum td_room peer)
 	if (!d->running)
 		return;
 	if (peer == TD_ROOM_SYNCD || peer == TD_ROOM_LBD || peer == TD_ROOM_MGMTD ||
-	    peer == TD_ROOM_TANDEMD) {
+	    peer == TD_ROOM_TANDEMD || peer == TD_ROOM_HOOKD) {
 		if (d->independent)
 			independent_role(d, &msg.role);
 		else
 			node_role(&d->cfg, &d->node, loop_now(d->loop), &msg.role);
 		(void)room_send(d->room, peer, &msg);
 	}
+	if (peer == TD_ROOM_HOOKD && d->independent)
+		independent_tell_routers(d);
 	if (peer == TD_ROOM_TANDEMD)
 		for (unsigned i = 0; i < d->member_count; i++)
 			member_last_words(
@@ -456,6 +458,7 @@ on_stop(void *context, bool orphan)
 	struct daemon *d = context;
 	struct node_event ev = { .kind = NODE_EV_SHUTDOWN };
 
+	d->stopping = true;
 	/* Without tandemd nobody would close the fence after us: no time for a drain.
 	 */
 	ev.now = orphan;

@@ -36,6 +36,7 @@
 #define TD_BINDS_MAX 4096              /* of all balancers */
 #define TD_SERVERS_PER_BALANCER_MAX 1024
 #define TD_SERVERS_MAX 4094            /* of all balancers: TD_MARK_SERVER_MAX */
+#define TD_PATH_MAX 256                /* with the NUL: of a program to run */
 
 enum td_vrrp_mode { TD_VRRP_NODE, TD_VRRP_INDEPENDENT };
 enum td_adverts { TD_ADVERTS_MULTICAST, TD_ADVERTS_UNICAST, TD_ADVERTS_NONE };
@@ -164,6 +165,22 @@ struct td_balancer {
 	uint32_t server_count;
 };
 
+/* What is run when the role changes; and after each of the four the one for all. */
+enum td_hook {
+	TD_HOOK_ACTIVE,
+	TD_HOOK_BACKUP,
+	TD_HOOK_FAULT,
+	TD_HOOK_STOP,
+	TD_HOOK_NOTIFY,
+	TD_HOOK_COUNT
+};
+
+struct td_hooks_config {
+	char path[TD_HOOK_COUNT][TD_PATH_MAX]; /* absolute; empty = none */
+	int64_t timeout_ns;               /* of one run; default 10s */
+	char user[TD_NAME_MAX];           /* who runs them; default tandem-hookd */
+};
+
 struct td_config {
 	char cluster[TD_NAME_MAX];
 	uint32_t self;                    /* index of --node; not part of the digest */
@@ -172,6 +189,7 @@ struct td_config {
 	struct td_node nodes[TD_NODES];
 	struct td_vrrp_config vrrp;
 	struct td_sync_config sync;
+	struct td_hooks_config hooks;
 	struct td_interface *interfaces;
 	uint32_t interface_count;
 	struct td_network *networks;
@@ -209,5 +227,8 @@ uint8_t *td_config_pack(const struct td_config *config, size_t *ret_len);
 struct td_config *td_config_unpack(const uint8_t *bytes, size_t len);
 
 void td_config_free(struct td_config *config);
+
+const char *td_hook_name(enum td_hook hook); /* "active", as in the file */
+bool td_hooks_any(const struct td_hooks_config *hooks);
 
 #endif

@@ -10,7 +10,7 @@
  *            tandemd ------- control socket to each -------.
  *               |                                          |
  *   vrrpd <-> syncd    vrrpd <-> lbd    checkd <-> lbd    syncd <-> lbd
- *   mgmtd <-> each of {tandemd, vrrpd, syncd, lbd, checkd}
+ *   vrrpd -> hookd     mgmtd <-> each of {tandemd, vrrpd, syncd, lbd, checkd, hookd}
  *
  * Limits   one packed message <= TD_MSG_BYTES_MAX; longer status goes in parts.
  * Order    kept per link. A link whose reader is stuck loses the newest message: the sender
@@ -35,6 +35,7 @@ enum td_room {
 	TD_ROOM_LBD,
 	TD_ROOM_CHECKD,
 	TD_ROOM_MGMTD,
+	TD_ROOM_HOOKD,
 	TD_ROOM_COUNT
 };
 
@@ -42,7 +43,8 @@ enum td_role { TD_ROLE_INITIALIZE, TD_ROLE_BACKUP, TD_ROLE_ACTIVE };
 
 enum td_msg_kind {
 	TD_MSG_NONE,
-	TD_MSG_ROLE,          /* vrrpd -> syncd, lbd, mgmtd, tandemd: at link-up and on change */
+	TD_MSG_ROLE,          /* vrrpd -> syncd, lbd, mgmtd, hookd, tandemd: at link-up and on
+	                         change */
 	TD_MSG_SYNC_STATE,    /* syncd -> vrrpd, mgmtd: at link-up and on change */
 	TD_MSG_BARRIER,       /* vrrpd -> syncd and back: "everything up to now is at the peer" */
 	TD_MSG_SERVER_HEALTH, /* checkd -> lbd; lbd -> mgmtd */
@@ -60,6 +62,10 @@ struct td_msg_role {
 	bool peer_alive;            /* heard on any path within its down interval */
 	enum td_role peer_role;     /* meaningful if peer_alive */
 	uint64_t peer_term;
+	bool fault;                 /* not Active and, as it is, not able to become it */
+	uint8_t priority;           /* advertised */
+	char router[TD_IFNAME_MAX]; /* to hookd in mode independent: the interface whose
+	                               virtual router this is about; else empty: the node */
 };
 
 struct td_msg_sync_state {

@@ -157,7 +157,7 @@ FAULTS = {fault.name: fault for fault in (
           tandem_only=True),
     *(Fault(f"kill-{part}", f"SIGKILL of tandem-{part} alone", _daemon(f"tandem-{part}"),
             _nothing, moves=False, tandem_only=True)
-      for part in ("syncd", "lbd", "checkd", "mgmtd")),
+      for part in ("syncd", "lbd", "checkd", "mgmtd", "hookd")),
     Fault("kill-tandemd", "SIGKILL of tandemd alone", _daemon("tandemd"), _restart,
           killed=True, tandem_only=True),
 )}

@@ -101,6 +101,12 @@ fence_off(const struct sample_set *set)
 }
 
 static bool
+hook_failed(const struct sample_set *set)
+{
+	return any(set, "tandem_hook_failing", 1);
+}
+
+static bool
 balancer_off(const struct sample_set *set)
 {
 	return samples_number(set, "tandem_supervisor_balancer_loaded", 1) == 0;
@@ -186,6 +192,7 @@ static const struct {
 	    "the nodes run different configurations: tandemctl apply" },
 	{ "table_full", table_full, "the connection table is over 90 % full" },
 	{ "no_server", no_server, "a load balancer has no server left" },
+	{ "hook_failed", hook_failed, "the last run of a hook was no success" },
 	{ "balancer_off", balancer_off,
 	    "the kernel refused the load balancer's program" },
 };
@@ -241,6 +248,33 @@ sync_line(struct text *out, const struct sample_set *set)
 	    samples_number(set, "tandem_protected", 0) == 1 ? "holds" : "lacks",
 	    samples_number(set, "tandem_pair_have_state", 0) == 1 ? "hold" : "lack",
 	    reason[0] != '\0' ? ": " : "", reason);
+}
+
+/* "active ok (Active), notify running (Active)": nothing without hooks. */
+static void
+hooks_line(struct text *out, const struct sample_set *set)
+{
+	const char *separator = "hooks       ";
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct sample *s = &set->list[i];
+
+		if (strcmp(s->name, "tandem_hook_last_info") != 0)
+			continue;
+		text_printf(out, "%s%s %s", separator, sample_label(s, "hook"),
+		    strcmp(sample_label(s, "result"), "none") != 0
+			? sample_label(s, "result")
+			: "not run yet");
+		if (strcmp(sample_label(s, "role"), "none") != 0)
+			text_printf(out, " (%s)", sample_label(s, "role"));
+		separator = ", ";
+	}
+	if (separator[0] != ',')
+		return;
+	text_printf(out, "%s%s\n",
+	    samples_number(set, "tandem_hook_running", 0) == 1 ? "; one runs" : "",
+	    samples_number(set, "tandem_hook_waiting", 0) == 1 ? ", the next waits"
+							       : "");
 }
 
 static void
@@ -321,6 +355,7 @@ report_text(struct text *out, const struct sample_set *set, const char *instance
 		    peer_digest);
 	else
 		text_puts(out, "unknown\n");
+	hooks_line(out, set);
 	rooms_text(out, set);
 	alarms_text(out, set);
 }
@@ -368,6 +403,28 @@ json_rooms(struct text *out, const struct sample_set *set)
 		separator = ",";
 	}
 	text_puts(out, "]");
+}
+
+static void
+json_hooks(struct text *out, const struct sample_set *set)
+{
+	const char *separator = "";
+
+	text_puts(out, ",\n \"hooks\": [");
+	for (size_t i = 0; i < set->count; i++) {
+		const struct sample *s = &set->list[i];
+
+		if (strcmp(s->name, "tandem_hook_last_info") != 0)
+			continue;
+		text_printf(out, "%s{", separator);
+		for (unsigned l = 0; l < s->label_count; l++)
+			json_pair(out, l > 0 ? ", " : "", s->key[l], s->value[l]);
+		text_puts(out, "}");
+		separator = ", ";
+	}
+	text_puts(out, "]");
+	json_bool(
+	    out, "hook_running", samples_number(set, "tandem_hook_running", 0) == 1);
 }
 
 static void
@@ -421,6 +478,7 @@ report_json(struct text *out, const struct sample_set *set, const char *instance
 	    out, "peer_has_state", samples_number(set, "tandem_protected", 0) == 1);
 	text_puts(out, "}");
 	json_rooms(out, set);
+	json_hooks(out, set);
 	json_alarms(out, set);
 	text_puts(out, "}\n");
 }

@@ -11,7 +11,8 @@ starts(const struct sample *s, const char *prefix)
 static bool
 is_vrrp(const struct sample *s)
 {
-	return s->room == TD_ROOM_VRRPD && !starts(s, "tandem_room_");
+	return (s->room == TD_ROOM_VRRPD || s->room == TD_ROOM_HOOKD) &&
+	       !starts(s, "tandem_room_");
 }
 
 static bool

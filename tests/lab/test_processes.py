@@ -1,6 +1,6 @@
 """The processes of one instance: what tandemd does when they die, hang, or are to change.
 
-Every room but tandem-mgmtd is played by fake_room (tests/unit/fake_room.c), which hangs on
+Every room but tandem-mgmtd and tandem-hookd is played by fake_room (tests/unit/fake_room.c), which hangs on
 SIGUSR1, leaves on SIGUSR2 and refuses a configuration on request. Each instance lives in a
 network namespace of its own.
 """
@@ -23,10 +23,11 @@ BUILD = Path(os.environ.get("TANDEM_BUILD_DIR", ROOT / "build" / "release"))
 SBIN = Path(os.environ.get("TANDEM_PREFIX", "/usr/local")) / "sbin"
 LIBEXEC = SBIN.parent / "libexec" / "tandem"
 PREFIX = os.environ.get("LAB_PREFIX", "tdtest") + "-p"
-ROOMS = ("vrrpd", "syncd", "lbd", "checkd", "mgmtd")
+ROOMS = ("vrrpd", "syncd", "lbd", "checkd", "mgmtd", "hookd")
+REAL = ("mgmtd", "hookd")
 FROM_ROUTE = {"vrrpd": "0000000000003000", "syncd": "0000000000001000",
               "lbd": "0000000000001000", "checkd": "0000000000000000",
-              "mgmtd": "0000000000000000"}
+              "mgmtd": "0000000000000000", "hookd": "0000000000000000"}
 IPC_LOCK = 1 << 14
 
 
@@ -50,7 +51,7 @@ def alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as f:
             return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -167,7 +168,7 @@ def make():
     libexec.mkdir()
     libexec.chmod(0o755)
     for room in ROOMS:
-        source = LIBEXEC / "tandem-mgmtd" if room == "mgmtd" else BUILD / "tests" / "fake_room"
+        source = LIBEXEC / f"tandem-{room}" if room in REAL else BUILD / "tests" / "fake_room"
         shutil.copy(source, libexec / f"tandem-{room}")
     made = []
 

@@ -4,6 +4,7 @@
  *   SIGUSR1                    hangs for good
  *   SIGUSR2                    leaves with code 3
  *   SIGWINCH                   announces long work and does it, for two seconds
+ *   SIGURG                     a vrrpd: gives the role away, or takes it in a new term
  *   RUNDIR/refuse-ROOM exists  refuses the next configuration
  *   RUNDIR/many-ROOM exists    has MANY samples to tell
  *
@@ -26,6 +27,7 @@ struct fake {
 	enum td_room self;
 	struct td_config *config;
 	unsigned fds;
+	struct td_msg_role role;
 };
 
 static bool
@@ -67,11 +69,27 @@ static void
 on_link_up(void *context, enum td_room peer)
 {
 	struct fake *f = context;
-	struct td_msg role = { .kind = TD_MSG_ROLE,
-		.role = { .role = TD_ROLE_ACTIVE, .term = 7, .reason = "fake" } };
+	struct td_msg role = { .kind = TD_MSG_ROLE, .role = f->role };
 
 	if (f->self == TD_ROOM_VRRPD)
 		room_send(f->room, peer, &role);
+}
+
+static void
+change_role(struct fake *f)
+{
+	struct td_msg msg = { .kind = TD_MSG_ROLE };
+
+	if (f->role.role == TD_ROLE_ACTIVE) {
+		f->role.role = TD_ROLE_BACKUP;
+	} else {
+		f->role.role = TD_ROLE_ACTIVE;
+		f->role.term++;
+	}
+	msg.role = f->role;
+	for (int room = 0; room < TD_ROOM_COUNT; room++)
+		room_send(f->room, (enum td_room)room, &msg);
+	log_info("fake", "role changed to %s", td_role_name(f->role.role));
 }
 
 static void
@@ -109,7 +127,12 @@ on_stop(void *context, bool orphan)
 {
 	struct fake *f = context;
 
+	struct td_msg msg = { .kind = TD_MSG_ROLE,
+		.role = { .term = f->role.term, .reason = "shutdown" } };
+
 	log_info("fake", "stop orphan=%d", orphan);
+	if (f->self == TD_ROOM_VRRPD)
+		room_send(f->room, TD_ROOM_HOOKD, &msg);
 	room_exit(f->room, 0);
 }
 
@@ -124,6 +147,10 @@ on_signal(void *context, int signo)
 		room_busy(f->room);
 		sleep(BUSY_SECONDS);
 		log_info("fake", "work done");
+		return;
+	}
+	if (signo == SIGURG) {
+		change_role(f);
 		return;
 	}
 	for (;;)
@@ -143,7 +170,11 @@ self_from(const char *program)
 int
 main(int argc, char **argv)
 {
-	struct fake f = { .self = self_from(argv[0]) };
+	struct fake f = { .self = self_from(argv[0]),
+		.role = { .role = TD_ROLE_ACTIVE,
+		    .term = 7,
+		    .reason = "fake",
+		    .priority = 150 } };
 	const struct room_callbacks callbacks = {
 		.config = on_config,
 		.fd = on_fd,
@@ -158,6 +189,7 @@ main(int argc, char **argv)
 	loop_signal_add(room_loop(f.room), SIGUSR1, on_signal, &f);
 	loop_signal_add(room_loop(f.room), SIGUSR2, on_signal, &f);
 	loop_signal_add(room_loop(f.room), SIGWINCH, on_signal, &f);
+	loop_signal_add(room_loop(f.room), SIGURG, on_signal, &f);
 	code = room_run(f.room);
 	td_config_free(f.config);
 	return code;

@@ -217,6 +217,9 @@ what_is_left_out_has_the_documented_default(void **state)
 	assert_int_equal(c->sync.batch_bytes, 65536);
 	assert_int_equal(c->sync.flows_max, 262144);
 	assert_int_equal(c->sync.lease_ns, 60 * NS_PER_S);
+	assert_false(td_hooks_any(&c->hooks));
+	assert_int_equal(c->hooks.timeout_ns, 10 * NS_PER_S);
+	assert_string_equal(c->hooks.user, "tandem-hookd");
 	assert_int_equal(c->interfaces[0].adverts, TD_ADVERTS_MULTICAST);
 	assert_true(c->interfaces[0].virtual_mac);
 	assert_false(c->interfaces[0].is_public);
@@ -346,6 +349,7 @@ packing_keeps_everything(void **state)
 		assert_memory_equal(back_bytes, bytes, len);
 		assert_memory_equal(back->nodes, c->nodes, sizeof(c->nodes));
 		assert_memory_equal(&back->vrrp, &c->vrrp, sizeof(c->vrrp));
+		assert_memory_equal(&back->hooks, &c->hooks, sizeof(c->hooks));
 		assert_int_equal(back->balancers[0].servers[1].weight,
 		    c->balancers[0].servers[1].weight);
 		free(bytes);

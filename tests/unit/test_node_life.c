@@ -547,6 +547,59 @@ test_a_node_without_a_peer_is_alone_but_not_isolated(void **context)
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 }
 
+static bool
+at_fault(const struct node *n, int64_t ns)
+{
+	struct td_msg_role role;
+
+	node_role(&config, n, at(ns), &role);
+	return role.fault;
+}
+
+static bool
+tells_role(const struct node_actions *out)
+{
+	for (unsigned i = 0; i < out->count; i++)
+		if (out->list[i].kind == NODE_DO_ROLE)
+			return true;
+	return false;
+}
+
+static void
+test_a_backup_without_any_link_is_at_fault_and_says_so(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE };
+	struct node n = make(&config, &s);
+	struct node_event link = { .kind = NODE_EV_LINK };
+	struct node_actions out;
+
+	(void)context;
+	out = step(&config, &n, link, 1);
+	assert_false(at_fault(&n, 1) || tells_role(&out));
+	link.member = 1;
+	out = step(&config, &n, link, 2);
+	assert_true(at_fault(&n, 2) && tells_role(&out));
+	link.link_up = true;
+	out = step(&config, &n, link, 3);
+	assert_true(!at_fault(&n, 3) && tells_role(&out));
+}
+
+static void
+test_a_node_that_starts_is_not_at_fault_until_its_links_had_their_time(void **context)
+{
+	struct node_actions out;
+	struct node n;
+
+	(void)context;
+	node_init(&n, 0);
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_STARTUP }, 0);
+	assert_false(at_fault(&n, 0));
+	out = step(&config, &n, (struct node_event)TICK, NODE_STARTUP_HOLD_NS - 1);
+	assert_false(at_fault(&n, NODE_STARTUP_HOLD_NS - 1) || tells_role(&out));
+	out = step(&config, &n, (struct node_event)TICK, NODE_STARTUP_HOLD_NS);
+	assert_true(at_fault(&n, NODE_STARTUP_HOLD_NS) && tells_role(&out));
+}
+
 int
 main(void)
 {
@@ -581,6 +634,10 @@ main(void)
 		cmocka_unit_test(
 		    test_a_member_where_nobody_can_be_asked_gives_no_verdict),
 		cmocka_unit_test(test_no_second_hand_over_within_the_hold),
+		cmocka_unit_test(
+		    test_a_backup_without_any_link_is_at_fault_and_says_so),
+		cmocka_unit_test(
+		    test_a_node_that_starts_is_not_at_fault_until_its_links_had_their_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ plain_messages_arrive_as_sent(void **state)
 	static const struct td_msg rows[] = {
 		{ .kind = TD_MSG_ROLE,
 		    .role = { TD_ROLE_ACTIVE, UINT64_MAX, "active_down_timer", true,
-			TD_ROLE_BACKUP, 41 } },
+			TD_ROLE_BACKUP, 41, true, 254, "wan0" } },
 		{ .kind = TD_MSG_ROLE, .role = { .role = TD_ROLE_INITIALIZE } },
 		{ .kind = TD_MSG_SYNC_STATE,
 		    .sync_state = { true, true, false, 1ULL << 40, 7, 3,

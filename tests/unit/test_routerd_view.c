@@ -331,6 +331,37 @@ healthy(struct sample_set *set)
 }
 
 static void
+test_hooks_have_a_line_if_there_are_any(void **state)
+{
+	struct sample_set set = { 0 };
+	struct text out = { 0 };
+
+	(void)state;
+	healthy(&set);
+	report_text(&out, &set, "lab");
+	assert_null(strstr(out.bytes, "hooks"));
+	text_free(&out);
+	samples_put(&set, TD_ROOM_HOOKD, TD_INFO, "tandem_hook_last_info", 1, "hook",
+	    "active", "role", "Active", "result", "timeout", NULL);
+	samples_put(&set, TD_ROOM_HOOKD, TD_INFO, "tandem_hook_last_info", 1, "hook",
+	    "notify", "role", "none", "result", "none", NULL);
+	put(&set, "tandem_hook_running", TD_GAUGE, 1, NULL, NULL);
+	put(&set, "tandem_hook_waiting", TD_GAUGE, 1, NULL, NULL);
+	report_text(&out, &set, "lab");
+	assert_non_null(strstr(out.bytes, "\nhooks       active timeout (Active), "
+					  "notify not run yet; one runs, the next "
+					  "waits\n"));
+	text_free(&out);
+	report_json(&out, &set, "lab");
+	assert_non_null(strstr(out.bytes,
+	    "\"hooks\": [{\"hook\": \"active\", \"role\": \"Active\", \"result\": "
+	    "\"timeout\"}, {\"hook\": \"notify\", \"role\": \"none\", \"result\": "
+	    "\"none\"}], \"hook_running\": true"));
+	text_free(&out);
+	samples_free(&set);
+}
+
+static void
 test_alarms(void **state)
 {
 	static const struct {
@@ -359,6 +390,8 @@ test_alarms(void **state)
 		    NULL },
 		{ "servers gone", "tandem_lb_balancer_active_servers", "balancer",
 		    "web", 0, "no_server" },
+		{ "a hook that failed", "tandem_hook_failing", "hook", "active", 1,
+		    "hook_failed" },
 		{ "balancer not loaded", "tandem_supervisor_balancer_loaded", NULL,
 		    NULL, 0, "balancer_off" },
 	};
@@ -442,6 +475,7 @@ main(void)
 		    test_a_metric_called_like_its_label_keeps_a_longer_name),
 		cmocka_unit_test(test_json_strings_are_valid_utf8_whatever_comes),
 		cmocka_unit_test(test_alarms),
+		cmocka_unit_test(test_hooks_have_a_line_if_there_are_any),
 		cmocka_unit_test(test_the_page_escapes_what_it_shows),
 		cmocka_unit_test(test_sections),
 	};

@@ -578,7 +578,7 @@ publish(const struct node_config *cfg, struct node *n, struct td_instant now,
 	node_role(cfg, n, now, &role);
 	if (role.role == old->role && role.term == old->term &&
 	    role.peer_alive == old->peer_alive && role.peer_role == old->peer_role &&
-	    role.peer_term == old->peer_term)
+	    role.peer_term == old->peer_term && role.fault == old->fault)
 		return;
 	/* The others follow when the addresses are there. */
 	if (role.role == TD_ROLE_ACTIVE && !n->promoted)

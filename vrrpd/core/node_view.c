@@ -120,6 +120,10 @@ node_role(const struct node_config *cfg, const struct node *n, struct td_instant
 		role.peer_role = n->peer.role;
 		role.peer_term = n->peer.term;
 	}
+	role.priority = n->priority;
+	role.fault = n->role == TD_ROLE_BACKUP &&
+		     (n->isolated || (!members_any_link(cfg, n) &&
+					 instant_reached(now, n->listen_deadline)));
 	*ret_role = role;
 }
 
