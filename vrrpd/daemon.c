@@ -202,6 +202,26 @@ perform(struct daemon *d, const struct node_action *a, struct td_instant now,
 	}
 }
 
+void
+daemon_log_entering(const struct member *mb, const char *state)
+{
+	if (mb->d->config->vrrp.keepalived_names)
+		log_notice(
+		    "vrrp", "(%s) Entering %s STATE", mb->interface->name, state);
+}
+
+/* What keepalived calls so: a node that cannot take over as it is. */
+static void
+log_fault(struct daemon *d, bool before)
+{
+	bool fault = d->node.published.fault;
+
+	if (before == fault || d->node.role != TD_ROLE_BACKUP)
+		return;
+	for (unsigned i = 0; i < d->member_count; i++)
+		daemon_log_entering(&d->member[i], fault ? "FAULT" : "BACKUP");
+}
+
 static void
 log_transition(struct daemon *d, enum td_role from, uint64_t term_before)
 {
@@ -220,12 +240,10 @@ log_transition(struct daemon *d, enum td_role from, uint64_t term_before)
 		    "vrid=%u if=%s %s -> %s reason=%s term=%" PRIu64 " priority=%u",
 		    mb->interface->vrid, mb->interface->name, td_role_name(from),
 		    td_role_name(to), reason, d->node.term, d->node.priority);
-		if (d->config->vrrp.keepalived_names && from != to)
-			log_notice("vrrp", "(%s) Entering %s STATE",
-			    mb->interface->name,
-			    to == TD_ROLE_ACTIVE   ? "MASTER"
-			    : to == TD_ROLE_BACKUP ? "BACKUP"
-						   : "STOP");
+		if (from != to)
+			daemon_log_entering(mb, to == TD_ROLE_ACTIVE   ? "MASTER"
+						: to == TD_ROLE_BACKUP ? "BACKUP"
+								       : "STOP");
 	}
 }
 
@@ -250,12 +268,14 @@ step(struct daemon *d, const struct node_event *ev, struct td_instant now,
 	enum td_role role = d->node.role;
 	uint64_t term = d->node.term;
 	unsigned alarms = d->node.alarms;
+	bool fault = d->node.published.fault;
 
 	node_step(&d->cfg, &d->node, ev, now, &out);
 	for (unsigned i = 0; i < out.count; i++)
 		perform(d, &out.list[i], now, oc);
 	/* Words come after deeds. */
 	log_transition(d, role, term);
+	log_fault(d, fault);
 	log_alarms(d, alarms);
 }
 

@@ -95,6 +95,9 @@ void daemon_event(struct daemon *d, const struct node_event *ev, struct td_insta
 /* On how many links it left. */
 unsigned daemon_send_witness(struct daemon *d, const struct witness_payload *payload);
 
+/* With keepalived_names: "(wan0) Entering MASTER STATE". */
+void daemon_log_entering(const struct member *mb, const char *state);
+
 /* The loop's timer: drains the sockets, looks at the segments, ticks. */
 void daemon_tick(struct loop_timer *timer);
 

@@ -153,6 +153,10 @@ event(struct member *mb, const struct vrrp_event *ev, struct td_instant now)
 	    mb->interface->vrid, mb->interface->name, td_role_name((enum td_role)from),
 	    td_role_name((enum td_role)mb->router.state),
 	    reason_of(ev, mb->router.state), mb->router_config.priority);
+	daemon_log_entering(mb, mb->router.state == VRRP_ACTIVE   ? "MASTER"
+				: mb->router.state == VRRP_BACKUP ? "BACKUP"
+				: d->stopping                     ? "STOP"
+								  : "FAULT");
 	tell_role(d);
 	tell_router(mb, reason_of(ev, mb->router.state));
 }

@@ -379,3 +379,17 @@ def test_every_role_of_a_real_pair_is_told(make_lab, hooks):
              told(hooks, "r1")[-1] == ("MASTER", "Backup"), "stop")
     terms = [int(line.split()[4]) for line in hooks.lines() if "MASTER" in line]
     assert terms == sorted(set(terms))
+
+
+def test_each_router_of_mode_independent_is_told_for_itself(make_lab, hooks):
+    notify = hooks.put("notify", 'echo "$* $TANDEM_NODE $TANDEM_ROUTER $TANDEM_OLD_ROLE" >>log\n')
+    lab = make_lab(edit=lambda text: with_hooks({"notify": notify})(text).replace(
+        "mode: node", "mode: independent"))
+    wait_for(lambda: "INSTANCE wan0 MASTER 150 r1 wan0 Backup" in hooks.lines(), "wan0 of r1")
+    wait_for(lambda: "INSTANCE lan0 MASTER 150 r1 lan0 Backup" in hooks.lines(), "lan0 of r1")
+    lab.topology.carrier(lab.topology.ports("r1", ["wan"]), False)
+    wait_for(lambda: "INSTANCE wan0 FAULT 150 r1 wan0 Active" in hooks.lines(), "the fault")
+    wait_for(lambda: "INSTANCE wan0 MASTER 100 r2 wan0 Backup" in hooks.lines(), "the other one")
+    assert not [line for line in hooks.lines() if line.startswith("GROUP")]
+    lab.routers["r1"].stop()
+    wait_for(lambda: "INSTANCE lan0 STOP 150 r1 lan0 Active" in hooks.lines(), "the stop")
