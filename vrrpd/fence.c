@@ -26,7 +26,8 @@ struct fence {
 	int cpu_count;          /* values per counter */
 	struct {
 		uint32_t ifindex; /* 0 = free */
-		bool current;     /* set by this life */
+		bool current;     /* set by this life: */
+		struct td_fence_member entry;
 	} slot[TD_FENCE_MEMBERS];
 };
 
@@ -201,10 +202,31 @@ slot_find(const struct fence *fence, uint32_t ifindex)
 	return -ENOENT;
 }
 
+static void
+fill_entry(struct td_fence_member *entry, const struct fence_member *member)
+{
+	uint32_t flag = member->family == TD_AF_INET6 ? TD_FENCE_MAC6 : TD_FENCE_MAC4;
+
+	memcpy(entry->own_mac, member->own_mac, 6);
+	if (member->family != TD_AF_INET6)
+		entry->lease4 = (uint8_t)member->lease;
+	if (member->family != TD_AF_INET)
+		entry->lease6 = (uint8_t)member->lease;
+	entry->flags &= ~flag;
+	if (!member->has_virtual_mac)
+		return;
+	entry->flags |= flag;
+	memcpy(flag == TD_FENCE_MAC6 ? entry->virtual_mac6 : entry->virtual_mac4,
+	    member->virtual_mac, 6);
+}
+
 int
 fence_member_set(struct fence *fence, const struct fence_member *member)
 {
-	struct td_fence_member entry = { .lease = (uint8_t)member->lease };
+	/* The first of two families speaks for the other until that one is set: a lease
+	 * that nobody else renews. */
+	struct td_fence_member entry = { .lease4 = (uint8_t)member->lease,
+		.lease6 = (uint8_t)member->lease };
 	int slot = slot_find(fence, member->ifindex);
 
 	td_assert(member->ifindex != 0);
@@ -222,17 +244,16 @@ fence_member_set(struct fence *fence, const struct fence_member *member)
 			fence->fds.fd[FENCE_FD_RX], &index, &never, BPF_ANY) < 0)
 			return -errno;
 	}
+	if (fence->slot[slot].current)
+		entry = fence->slot[slot].entry;
 	entry.slot = (uint8_t)slot;
-	memcpy(entry.own_mac, member->own_mac, 6);
-	if (member->has_virtual_mac) {
-		memcpy(entry.virtual_mac4, member->virtual_mac, 6);
-		entry.flags = TD_FENCE_MAC4;
-	}
+	fill_entry(&entry, member);
 	if (bpf_map_update_elem(
 		fence->fds.fd[FENCE_FD_MEMBERS], &member->ifindex, &entry, BPF_ANY) < 0)
 		return -errno;
 	fence->slot[slot].ifindex = member->ifindex;
 	fence->slot[slot].current = true;
+	fence->slot[slot].entry = entry;
 	return 0;
 }
 

@@ -29,8 +29,11 @@
 
 struct fence;
 
+/* One virtual router on a parent device; one per family may share it, each with its own
+ * lease. */
 struct fence_member {
 	uint32_t ifindex;     /* of the parent device */
+	uint8_t family;       /* 0: the only one there */
 	unsigned lease;       /* 0 in node mode; < TD_FENCE_LEASES */
 	bool has_virtual_mac; /* else only addresses are matched */
 	uint8_t virtual_mac[6];
@@ -48,7 +51,7 @@ int fence_new(
     const struct fence_fds *fds, const char *instance, struct fence **ret_fence);
 void fence_free(struct fence *fence); /* leases are closed first; NULL is fine */
 
-/* Adds or changes. -ENOSPC beyond TD_FENCE_MEMBERS. */
+/* Adds or changes. -ENOSPC beyond TD_FENCE_MEMBERS parents. */
 int fence_member_set(struct fence *fence, const struct fence_member *member);
 int fence_member_remove(struct fence *fence, uint32_t ifindex);
 

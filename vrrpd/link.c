@@ -27,11 +27,21 @@ link_error(const struct link *link)
 	return link->error;
 }
 
+uint8_t
+link_family(const struct td_interface *interface)
+{
+	for (uint32_t i = 0; i < interface->address_count; i++)
+		if (interface->addresses[i].addr.family == TD_AF_INET)
+			return TD_AF_INET;
+	return interface->address_count > 0 ? TD_AF_INET6 : TD_AF_INET;
+}
+
 void
 link_virtual_mac(
     const char *cluster, const struct td_interface *interface, uint8_t ret_mac[6])
 {
-	uint8_t mac[6] = { 0x00, 0x00, 0x5e, 0x00, 0x01, interface->vrid };
+	uint8_t mac[6] = { 0x00, 0x00, 0x5e, 0x00,
+		link_family(interface) == TD_AF_INET6 ? 0x02 : 0x01, interface->vrid };
 
 	if (interface->vrid == 0) {
 		uint32_t hash = 2166136261U; /* FNV-1a */
@@ -111,14 +121,14 @@ link_member_open(struct link *link, const struct td_interface *interface, void *
 	member->link = link;
 	member->context = context;
 	member->vrid = interface->vrid;
+	member->family = link_family(interface);
 	member->virtual_mac = interface->virtual_mac;
 	snprintf(member->name, sizeof(member->name), "%s", interface->name);
 	snprintf(member->facts.parent_name, sizeof(member->facts.parent_name), "%s",
 	    interface->name);
 	link_virtual_mac(link->cluster, interface, member->mac);
 	memcpy(member->facts.virtual_mac, member->mac, LINK_MAC_BYTES);
-	result = link_wanted_copy(
-	    &member->wanted, interface, member->virtual_mac, member->mac);
+	result = link_wanted_copy(&member->wanted, interface, member->mac);
 	if (result == 0)
 		result = link_read(link, member->name, 0, &seen);
 	if (result == 0) {
@@ -235,10 +245,11 @@ link_member_update(struct link_member *member, const struct td_interface *interf
 	int result, removed = 0;
 
 	if (interface->vrid != member->vrid ||
+	    link_family(interface) != member->family ||
 	    interface->virtual_mac != member->virtual_mac ||
 	    strcmp(interface->name, member->name) != 0)
 		return link_fail(member->link, -EINVAL, "%s", member->name);
-	result = link_wanted_copy(&new, interface, member->virtual_mac, member->mac);
+	result = link_wanted_copy(&new, interface, member->mac);
 	if (result < 0)
 		return result;
 	member->wanted = new;

@@ -4,9 +4,10 @@
  * Source   rtnetlink; the sysctl recipe for two devices on one wire is in
  * docs/fence.md. Device   one private macvlan per member with virtual_mac,
  * "td<VRID>-<parent>" (longer names: the parent's ifindex instead), MAC
- * 00:00:5e:00:01:VRID, alias "tandem:INSTANCE:PARENT". It is up as long as the instance
- * lives and has addresses only while Active. Without virtual_mac the parent carries
- * them. Tags     addresses IFA_PROTO 112, routes protocol 112: what an earlier life
+ * 00:00:5e:00:01:VRID, alias "tandem:INSTANCE:PARENT"; a member with IPv6 addresses
+ * alone has "td<VRID>v6-<parent>" and 00:00:5e:00:02:VRID. It is up as long as the
+ * instance lives and has addresses only while Active. Without virtual_mac the parent
+ * carries them. Several members may share a parent, each with addresses of its own. Tags     addresses IFA_PROTO 112, routes protocol 112: what an earlier life
  * left behind is known by them and by the alias. Time     requests are carried out by
  * the kernel inside the call, in one batch per member (docs/fence.md has the figures);
  * nothing waits for the network. Memory   link owns its members; the td_interface given
@@ -91,8 +92,9 @@ void link_member_close(struct link_member *member);
 const struct link_facts *link_facts(const struct link_member *member);
 void *link_member_context(const struct link_member *member);
 /* Every address this member has while Active: the configured ones, and for IPv6 without
- * a configured link-local one, the link-local address made from the virtual MAC. These
- * are the addresses for the fence and for announcements. */
+ * a configured link-local one, first of all the link-local address made from the
+ * virtual router's MAC (not with adverts: none and without virtual_mac). These are the
+ * addresses for the fence and for announcements. */
 const struct td_prefix *link_addresses(
     const struct link_member *member, unsigned *ret_count);
 
@@ -104,14 +106,17 @@ int link_demote(struct link_member *member);
 
 /* The configuration of this member changed (same name): applies the difference in
  * addresses and routes. `interface` replaces the borrowed one. The fence comes first:
- * addresses that are new must be in it. Changes of vrid or virtual_mac need close and
- * open: -EINVAL. */
+ * addresses that are new must be in it. Changes of vrid, virtual_mac or link_family
+ * need close and open: -EINVAL. */
 int link_member_update(
     struct link_member *member, const struct td_interface *interface);
 
-/* The virtual MAC of a member: 00:00:5e:00:01:VRID, or for VRID 0 (adverts: none) a
- * locally administered one from the cluster's and the interface's name, equal on both
- * nodes. */
+/* Whose virtual router it is: TD_AF_INET6 if all addresses are, else TD_AF_INET. */
+uint8_t link_family(const struct td_interface *interface);
+
+/* The virtual MAC of a member: 00:00:5e:00:01:VRID (-02- for link_family IPv6), or for
+ * VRID 0 (adverts: none) a locally administered one from the cluster's and the
+ * interface's name, equal on both nodes. */
 void link_virtual_mac(
     const char *cluster, const struct td_interface *interface, uint8_t ret_mac[6]);
 

@@ -40,7 +40,7 @@ made_link_local(const uint8_t mac[LINK_MAC_BYTES])
 
 int
 link_wanted_copy(struct link_wanted *wanted, const struct td_interface *interface,
-    bool virtual_mac, const uint8_t mac[LINK_MAC_BYTES])
+    const uint8_t mac[LINK_MAC_BYTES])
 {
 	bool has6 = false, has_link_local = false;
 	struct link_wanted copy = { 0 };
@@ -58,9 +58,11 @@ link_wanted_copy(struct link_wanted *wanted, const struct td_interface *interfac
 		has_link_local = has_link_local || (addr->family == TD_AF_INET6 &&
 						       td_addr_is_link_local(addr));
 	}
-	/* Without one the kernel cannot solicit a next hop on this device for transit.
+	/* Without one the kernel cannot solicit a next hop on this device for transit,
+	 * and an advertisement over IPv6 has to begin with one: RFC 9568 section 5.2.9.
 	 */
-	if (virtual_mac && has6 && !has_link_local)
+	if (has6 && !has_link_local &&
+	    (interface->virtual_mac || interface->adverts != TD_ADVERTS_NONE))
 		copy.addresses[copy.address_count++] = made_link_local(mac);
 	for (uint32_t i = 0; i < interface->address_count; i++)
 		copy.addresses[copy.address_count++] = interface->addresses[i];

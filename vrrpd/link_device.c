@@ -20,15 +20,18 @@ link_put_delete(struct rtnl_batch *batch, uint32_t ifindex)
 	head->ifi_index = (int)ifindex;
 }
 
-/* "td51-wan0"; a parent's name that leaves no room is replaced by its ifindex. */
+/* "td51-wan0", or "td51v6-wan0" for IPv6 alone; a parent's name that leaves no room is
+ * replaced by its ifindex. */
 static void
 device_name(const struct link_member *member, char name[static TD_IFNAME_MAX])
 {
-	char full[TD_IFNAME_MAX + 8];
+	const char *family = member->family == TD_AF_INET6 ? "v6" : "";
+	char full[TD_IFNAME_MAX + 16];
 
-	snprintf(full, sizeof(full), "td%u-%s", member->vrid, member->name);
+	snprintf(
+	    full, sizeof(full), "td%u%s-%s", member->vrid, family, member->name);
 	if (strlen(full) >= TD_IFNAME_MAX)
-		snprintf(full, sizeof(full), "td%u-%u", member->vrid,
+		snprintf(full, sizeof(full), "td%u%s-%u", member->vrid, family,
 		    member->facts.parent_ifindex);
 	snprintf(name, TD_IFNAME_MAX, "%.*s", TD_IFNAME_MAX - 1, full);
 }

@@ -27,7 +27,7 @@ struct link_member {
 	struct link_member *next;
 	void *context;
 	char name[TD_IFNAME_MAX]; /* of the parent, in the configuration */
-	uint8_t vrid;
+	uint8_t vrid, family; /* link_family */
 	bool virtual_mac;
 	uint8_t mac[LINK_MAC_BYTES];
 	struct link_wanted wanted;
@@ -62,7 +62,7 @@ int link_fail(struct link *link, int error, const char *format, ...)
 
 /* link_batch.c: messages */
 int link_wanted_copy(struct link_wanted *wanted, const struct td_interface *interface,
-    bool virtual_mac, const uint8_t mac[LINK_MAC_BYTES]);
+    const uint8_t mac[LINK_MAC_BYTES]);
 void link_wanted_free(struct link_wanted *wanted);
 void link_put_address(struct rtnl_batch *batch, uint16_t type, uint16_t flags,
     uint32_t ifindex, const struct td_prefix *prefix);

@@ -27,6 +27,24 @@ find_interface(const struct leftovers *left, const char *name)
 	return NULL;
 }
 
+/* The macvlan that a member still has: two of them, one per family, may share a
+ * parent's name. */
+static bool
+is_wanted(const struct leftovers *left, const char *parent, const struct link_seen *seen)
+{
+	uint8_t mac[LINK_MAC_BYTES];
+
+	for (unsigned i = 0; i < left->interface_count; i++) {
+		const struct td_interface *interface = &left->interfaces[i];
+
+		link_virtual_mac(left->link->cluster, interface, mac);
+		if (interface->virtual_mac && strcmp(interface->name, parent) == 0 &&
+		    memcmp(mac, seen->mac, LINK_MAC_BYTES) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 remember(uint32_t *list, unsigned *count, uint32_t ifindex)
 {
@@ -41,7 +59,6 @@ static void
 on_leftover_link(void *context, const struct nlmsghdr *message)
 {
 	struct leftovers *left = context;
-	const struct td_interface *interface;
 	char prefix[sizeof(LINK_ALIAS_PREFIX) + TD_NAME_MAX + 1];
 	struct link_seen seen;
 
@@ -50,8 +67,7 @@ on_leftover_link(void *context, const struct nlmsghdr *message)
 	link_parse(message, &seen);
 	snprintf(prefix, sizeof(prefix), LINK_ALIAS_PREFIX "%s:", left->link->instance);
 	if (seen.is_macvlan && strncmp(seen.alias, prefix, strlen(prefix)) == 0) {
-		interface = find_interface(left, seen.alias + strlen(prefix));
-		if (interface != NULL && interface->virtual_mac)
+		if (is_wanted(left, seen.alias + strlen(prefix), &seen))
 			remember(left->ours, &left->our_count, seen.ifindex);
 		else
 			remember(left->unwanted, &left->unwanted_count, seen.ifindex);

@@ -45,10 +45,11 @@ filter_routes(int fd)
 	return 0;
 }
 
+/* The next member from `m` on that has this device; a parent may have several. */
 static struct link_member *
-member_of(struct link *link, uint32_t ifindex)
+member_of(struct link_member *m, uint32_t ifindex)
 {
-	for (struct link_member *m = link->members; m != NULL; m = m->next)
+	for (; m != NULL; m = m->next)
 		if (ifindex != 0 && (m->facts.parent_ifindex == ifindex ||
 					m->facts.device_ifindex == ifindex))
 			return m;
@@ -78,12 +79,9 @@ member_gone(struct link_member *member)
 }
 
 static void
-on_dellink(struct link *link, const struct link_seen *seen)
+device_deleted(
+    struct link *link, struct link_member *member, const struct link_seen *seen)
 {
-	struct link_member *member = member_of(link, seen->ifindex);
-
-	if (member == NULL)
-		return;
 	if (member->facts.parent_ifindex == seen->ifindex) {
 		member->facts.parent_ifindex = 0;
 		member->facts.carrier = false;
@@ -94,6 +92,16 @@ on_dellink(struct link *link, const struct link_seen *seen)
 	member_gone(member);
 	if (link->callbacks.back != NULL)
 		link->callbacks.back(link->context, member);
+}
+
+static void
+on_dellink(struct link *link, const struct link_seen *seen)
+{
+	struct link_member *member = link->members;
+
+	for (; (member = member_of(member, seen->ifindex)) != NULL;
+	     member = member->next)
+		device_deleted(link, member, seen);
 }
 
 static void
@@ -133,51 +141,43 @@ on_device(struct link_member *member, const struct link_seen *seen)
 }
 
 static void
-on_newlink(struct link *link, const struct link_seen *seen)
+parent_back(
+    struct link *link, struct link_member *member, const struct link_seen *seen)
 {
-	struct link_member *member = member_of(link, seen->ifindex);
-
-	if (member == NULL) {
-		for (member = link->members; member != NULL; member = member->next)
-			if (member->facts.parent_ifindex == 0 &&
-			    strcmp(member->name, seen->name) == 0)
-				break;
-		if (member == NULL)
-			return;
-		link_take_parent(member, seen);
-		(void)link_read_own_addresses(member);
-		log_notice(
-		    "link", "if=%s back ifindex=%u", member->name, seen->ifindex);
-		if (link->callbacks.back != NULL)
-			link->callbacks.back(link->context, member);
-		return;
-	}
-	if (member->facts.parent_ifindex == seen->ifindex) {
-		on_parent(member, seen);
-		if (member->virtual_mac)
-			return;
-	}
-	if (member->facts.device_ifindex == seen->ifindex)
-		on_device(member, seen);
+	link_take_parent(member, seen);
+	(void)link_read_own_addresses(member);
+	log_notice("link", "if=%s back ifindex=%u", member->name, seen->ifindex);
+	if (link->callbacks.back != NULL)
+		link->callbacks.back(link->context, member);
 }
 
 static void
-on_address(struct link *link, const struct nlmsghdr *message)
+on_newlink(struct link *link, const struct link_seen *seen)
 {
-	struct link_address address;
-	struct link_member *member;
+	for (struct link_member *m = link->members; m != NULL; m = m->next) {
+		if (m->facts.parent_ifindex == seen->ifindex) {
+			on_parent(m, seen);
+			if (m->virtual_mac)
+				continue;
+		}
+		if (m->facts.device_ifindex == seen->ifindex)
+			on_device(m, seen);
+		else if (m->facts.parent_ifindex == 0 &&
+			 strcmp(m->name, seen->name) == 0)
+			parent_back(link, m, seen);
+	}
+}
 
-	if (!link_parse_address(message, &address))
-		return;
-	member = member_of(link, address.ifindex);
-	if (member == NULL)
-		return;
-	if (link_is_virtual(member, &address.prefix.addr)) {
-		if (message->nlmsg_type == RTM_DELADDR)
+static void
+address_changed(struct link *link, struct link_member *member, uint16_t type,
+    const struct link_address *address)
+{
+	if (link_is_virtual(member, &address->prefix.addr)) {
+		if (type == RTM_DELADDR)
 			plan_repair(member);
 		return;
 	}
-	if (address.ifindex == member->facts.parent_ifindex) {
+	if (address->ifindex == member->facts.parent_ifindex) {
 		struct link_facts before = member->facts;
 		struct td_addr before6 = member->own_global6;
 
@@ -194,6 +194,19 @@ on_address(struct link *link, const struct nlmsghdr *message)
 }
 
 static void
+on_address(struct link *link, const struct nlmsghdr *message)
+{
+	struct link_member *member = link->members;
+	struct link_address address;
+
+	if (!link_parse_address(message, &address))
+		return;
+	for (; (member = member_of(member, address.ifindex)) != NULL;
+	     member = member->next)
+		address_changed(link, member, message->nlmsg_type, &address);
+}
+
+static void
 on_route_lost(struct link *link, const struct nlmsghdr *message)
 {
 	const struct rtmsg *head = mnl_nlmsg_get_payload(message);
@@ -201,12 +214,12 @@ on_route_lost(struct link *link, const struct nlmsghdr *message)
 
 	mnl_attr_for_each(attr, message, sizeof(*head))
 	{
-		struct link_member *member;
+		struct link_member *member = link->members;
 
 		if (mnl_attr_get_type(attr) != RTA_OIF)
 			continue;
-		member = member_of(link, mnl_attr_get_u32(attr));
-		if (member != NULL)
+		for (; (member = member_of(member, mnl_attr_get_u32(attr))) != NULL;
+		     member = member->next)
 			plan_repair(member);
 	}
 }
@@ -215,12 +228,12 @@ static void
 on_tc(struct link *link, const struct nlmsghdr *message)
 {
 	const struct tcmsg *head = mnl_nlmsg_get_payload(message);
-	struct link_member *member = member_of(link, (uint32_t)head->tcm_ifindex);
+	uint32_t ifindex = (uint32_t)head->tcm_ifindex;
 
-	if (member != NULL &&
-	    member->facts.parent_ifindex == (uint32_t)head->tcm_ifindex &&
-	    link->callbacks.tc_changed != NULL)
-		link->callbacks.tc_changed(link->context, member);
+	for (struct link_member *m = link->members; m != NULL; m = m->next)
+		if (ifindex != 0 && m->facts.parent_ifindex == ifindex &&
+		    link->callbacks.tc_changed != NULL)
+			link->callbacks.tc_changed(link->context, m);
 }
 
 static void

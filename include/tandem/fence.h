@@ -18,7 +18,7 @@
  * (fence_revoke).
  *
  * In node mode all members share lease 0; in independent mode each virtual router has
- * its own. The other maps are hashes and arrays that only vrrpd writes, through
+ * its own, so that a parent with routers of both families has two. The other maps are hashes and arrays that only vrrpd writes, through
  * vrrpd/fence.h.
  */
 #ifndef TANDEM_FENCE_H
@@ -54,8 +54,10 @@ struct td_fence_member {
 	td_fence_u8 virtual_mac4[6];
 	td_fence_u8 virtual_mac6[6];
 	td_fence_u8 own_mac[6]; /* source of transit frames that drain on `forward` */
-	td_fence_u8 lease;      /* which element of "fence-lease" */
+	td_fence_u8 lease4;     /* which element of "fence-lease": of virtual_mac4 */
+	td_fence_u8 lease6;     /* of virtual_mac6; equal where there is one lease */
 	td_fence_u8 slot;       /* which element of "fence-rx" */
+	td_fence_u8 zero[3];
 	td_fence_u32 flags;
 };
 

@@ -177,13 +177,34 @@ bytes_equal(const __u8 *a, const __u8 *b, int len)
 	return differ == 0;
 }
 
-static __always_inline bool
-is_virtual_mac(const struct td_fence_member *member, const __u8 *mac)
+/* The rights of the virtual routers on one parent: one for each family. */
+struct rights {
+	enum right v4, v6;
+};
+
+static __always_inline struct rights
+member_rights(const struct td_fence_member *member, __u64 now)
 {
-	return ((member->flags & TD_FENCE_MAC4) &&
-		   bytes_equal(mac, member->virtual_mac4, 6)) ||
-	       ((member->flags & TD_FENCE_MAC6) &&
-		   bytes_equal(mac, member->virtual_mac6, 6));
+	struct rights rights;
+
+	rights.v4 = lease_right(member->lease4, now);
+	rights.v6 = member->lease6 == member->lease4 ? rights.v4
+						     : lease_right(member->lease6, now);
+	return rights;
+}
+
+/* What this node may do with a MAC: everything, unless it is a virtual one. */
+static __always_inline enum right
+mac_right(
+    const struct td_fence_member *member, const __u8 *mac, const struct rights *rights)
+{
+	if ((member->flags & TD_FENCE_MAC4) &&
+	    bytes_equal(mac, member->virtual_mac4, 6))
+		return rights->v4;
+	if ((member->flags & TD_FENCE_MAC6) &&
+	    bytes_equal(mac, member->virtual_mac6, 6))
+		return rights->v6;
+	return RIGHT_ANSWER;
 }
 
 /*
@@ -228,6 +249,7 @@ td_fence_in(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex;
 	const struct td_fence_member *member =
 	    bpf_map_lookup_elem(&fence_members, &ifindex);
+	struct rights rights;
 	struct eth_header eth;
 	enum right right;
 	__u32 offset, slot;
@@ -241,8 +263,8 @@ td_fence_in(struct __sk_buff *skb)
 	last = bpf_map_lookup_elem(&fence_rx, &slot);
 	if (last != NULL)
 		*last = now;
-	right = lease_right(member->lease, now);
-	if (right == RIGHT_ANSWER)
+	rights = member_rights(member, now);
+	if (rights.v4 == RIGHT_ANSWER && rights.v6 == RIGHT_ANSWER)
 		return TC_ACT_UNSPEC;
 	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) != 0 ||
 	    !find_network(skb, &eth, &offset, &type))
@@ -289,7 +311,8 @@ td_fence_in(struct __sk_buff *skb)
 		}
 	}
 
-	if (!is_virtual_mac(member, eth.destination))
+	right = mac_right(member, eth.destination, &rights);
+	if (right == RIGHT_ANSWER)
 		return TC_ACT_UNSPEC;
 	if (right != RIGHT_FORWARD)
 		return drop(TD_FENCE_IN_MAC);
@@ -307,6 +330,7 @@ td_fence_out(struct __sk_buff *skb)
 	/* What came in by some device is transit; what this node made itself did not.
 	 */
 	enum right enough = skb->ingress_ifindex != 0 ? RIGHT_FORWARD : RIGHT_ANSWER;
+	struct rights rights;
 	struct eth_header eth;
 	enum right right;
 	__u32 offset;
@@ -316,8 +340,8 @@ td_fence_out(struct __sk_buff *skb)
 	if (member == NULL)
 		return TC_ACT_UNSPEC;
 	now = bpf_ktime_get_boot_ns();
-	right = lease_right(member->lease, now);
-	if (right == RIGHT_ANSWER)
+	rights = member_rights(member, now);
+	if (rights.v4 == RIGHT_ANSWER && rights.v6 == RIGHT_ANSWER)
 		return TC_ACT_UNSPEC;
 	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) != 0 ||
 	    !find_network(skb, &eth, &offset, &type))
@@ -361,7 +385,8 @@ td_fence_out(struct __sk_buff *skb)
 		}
 	}
 
-	if (!is_virtual_mac(member, eth.source))
+	right = mac_right(member, eth.source, &rights);
+	if (right == RIGHT_ANSWER)
 		return TC_ACT_UNSPEC;
 	if (right < enough)
 		return drop(TD_FENCE_OUT_MAC);
