@@ -201,6 +201,9 @@ take_rules(struct build *b, const char *path, const char *list,
 static bool
 build_nodes(struct build *b, const struct yaml_config *yaml, struct td_config *config)
 {
+	bool independent = yaml->vrrp != NULL && yaml->vrrp->mode != NULL &&
+			   *yaml->vrrp->mode == TD_VRRP_INDEPENDENT;
+
 	for (uint32_t i = 0; i < TD_NODES; i++) {
 		const struct yaml_node_entry *from = &yaml->nodes[i];
 		struct td_node *node = &config->nodes[i];
@@ -208,12 +211,13 @@ build_nodes(struct build *b, const struct yaml_config *yaml, struct td_config *c
 		char entry[64];
 
 		enter(b, "nodes[%u]", i);
-		if (from->priority == 255)
+		if (from->priority == 255 && !independent)
 			return wrong(b, "priority",
-			    "255 belongs to an address owner; a node of a pair has "
-			    "1..254");
+			    "255 belongs to an address owner, which only mode "
+			    "independent has");
 		if (!take_name(b, "name", from->name, node->name, sizeof(node->name)) ||
-		    !take_number(b, "priority", &from->priority, 1, 254, &priority) ||
+		    !take_number(b, "priority", &from->priority, 1,
+			independent ? 255 : 254, &priority) ||
 		    !take_key(b, "public_key", from->public_key, node->public_key[0]) ||
 		    !take_key(b, "public_key_next", from->public_key_next,
 			node->public_key[1]) ||
@@ -245,6 +249,8 @@ build_vrrp(struct build *b, const struct yaml_vrrp *from, struct td_vrrp_config 
 		.garp_repeat = 4,
 		.garp_refresh_ns = 60 * NS_PER_S,
 	};
+	if (from != NULL && from->version != NULL && *from->version == 2)
+		vrrp->advertisement_interval_ns = NS_PER_S;
 	if (from != NULL) {
 		enter(b, "vrrp");
 		if (from->mode != NULL)
@@ -333,12 +339,37 @@ build_routes(struct build *b, uint32_t index, const struct yaml_interface *from,
 	return true;
 }
 
+/* Those of both nodes in one family, then perhaps those in the other. */
+static bool
+build_node_addresses(
+    struct build *b, const struct yaml_interface *from, struct td_interface *interface)
+{
+	struct td_addr addr, *pair = NULL;
+	char entry[64];
+
+	if (from->node_addresses_count % TD_NODES != 0)
+		return wrong(
+		    b, "node_addresses", "one of each node, or one per family");
+	for (uint32_t i = 0; i < from->node_addresses_count; i++) {
+		snprintf(entry, sizeof(entry), "node_addresses[%u]", i);
+		if (!take_addr(b, entry, from->node_addresses[i], &addr))
+			return false;
+		if (i % TD_NODES == 0)
+			pair = interface->node_address[addr.family == TD_AF_INET6];
+		else if (pair[0].family != addr.family)
+			return wrong(b, "node_addresses", "must be of the same family");
+		if (pair[i % TD_NODES].family != 0)
+			return wrong(b, entry, "this family was given already");
+		pair[i % TD_NODES] = addr;
+	}
+	return true;
+}
+
 static bool
 build_interface(struct build *b, uint32_t index, const struct yaml_interface *from,
     struct td_interface *interface)
 {
 	uint32_t vrid = 0;
-	char entry[64];
 
 	enter(b, "interfaces[%u]", index);
 	interface->virtual_mac = true;
@@ -353,13 +384,8 @@ build_interface(struct build *b, uint32_t index, const struct yaml_interface *fr
 		&interface->addresses, &interface->address_count))
 		return false;
 	interface->vrid = (uint8_t)vrid;
-	for (uint32_t i = 0; i < from->node_addresses_count; i++) {
-		snprintf(entry, sizeof(entry), "node_addresses[%u]", i);
-		if (!take_addr(
-			b, entry, from->node_addresses[i], &interface->node_address[i]))
-			return false;
-	}
-	return build_routes(b, index, from, interface);
+	return build_node_addresses(b, from, interface) &&
+	       build_routes(b, index, from, interface);
 }
 
 static bool

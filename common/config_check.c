@@ -251,11 +251,13 @@ static bool
 check_nodes(struct check *c)
 {
 	const struct td_node *nodes = c->config->nodes;
+	bool independent = c->config->vrrp.mode == TD_VRRP_INDEPENDENT;
 
 	for (unsigned i = 0; i < TD_NODES; i++) {
 		check_at(c, "nodes[%u]", i);
 		if (!check_name(c, "name", nodes[i].name) ||
-		    !check_range(c, "priority", nodes[i].priority, 1, 254))
+		    !check_range(
+			c, "priority", nodes[i].priority, 1, independent ? 255 : 254))
 			return false;
 	}
 	if (strcmp(nodes[0].name, nodes[1].name) == 0)
@@ -272,8 +274,14 @@ check_vrrp(struct check *c)
 	const struct td_vrrp_config *vrrp = &c->config->vrrp;
 
 	check_at(c, "vrrp");
-	if (vrrp->version != 3)
-		return check_wrong(c, "version", "only version 3 is available");
+	if (!check_range(c, "version", vrrp->version, 2, 3))
+		return false;
+	if (vrrp->version == 2 && vrrp->mode != TD_VRRP_INDEPENDENT)
+		return check_wrong(
+		    c, "version", "version 2 is spoken in mode independent only");
+	if (vrrp->version == 2 && vrrp->advertisement_interval_ns % NS_PER_S != 0)
+		return check_wrong(
+		    c, "advertisement_interval", "version 2 knows whole seconds only");
 	/* The 12 bits of centiseconds of RFC 9568 section 5.2.7. */
 	if (!check_range_ns(c, "advertisement_interval",
 		vrrp->advertisement_interval_ns, NS_PER_CS, 4095 * NS_PER_CS))
@@ -494,47 +502,95 @@ check_route(struct check *c, const struct td_interface *interface, uint32_t inde
 		   td_addr_format(&route->gateway, text), interface->name);
 }
 
+static const char *const family_name[TD_FAMILIES] = { "IPv4", "IPv6" };
+
+static bool
+has_family(const struct td_interface *interface, unsigned family)
+{
+	uint8_t wanted = family == 0 ? TD_AF_INET : TD_AF_INET6;
+
+	for (uint32_t i = 0; i < interface->address_count; i++)
+		if (interface->addresses[i].addr.family == wanted)
+			return true;
+	return false;
+}
+
+/* Of one family: index counts them as they are written in the file. */
+static bool
+check_own_pair(struct check *c, uint32_t index, unsigned family)
+{
+	const struct td_interface *interface = &c->config->interfaces[index];
+	const struct td_addr *own = interface->node_address[family];
+	bool unicast = interface->adverts == TD_ADVERTS_UNICAST;
+
+	if (own[0].family != own[1].family) {
+		check_at(c, "interfaces[%" PRIu32 "]", index);
+		return check_wrong(c, "node_addresses", "must be of the same family");
+	}
+	for (unsigned i = 0; i < TD_NODES && own[0].family != 0; i++) {
+		check_at(c, "interfaces[%" PRIu32 "].node_addresses[%u]", index,
+		    family == 1 && interface->node_address[0][0].family != 0
+			? i + TD_NODES
+			: i);
+		if (!check_own(c, "", &own[i]))
+			return false;
+		/* RFC 9568 section 5.1.2.1. */
+		if (unicast && family == 1 && !td_addr_is_link_local(&own[i]))
+			return check_wrong(c, "",
+			    "advertisements over IPv6 come from link-local addresses");
+	}
+	return own[0].family == 0 || !td_addr_equal(&own[0], &own[1]) ||
+	       check_wrong(c, "", "the same address for both nodes");
+}
+
 static bool
 check_node_addresses(struct check *c, uint32_t index)
 {
 	const struct td_interface *interface = &c->config->interfaces[index];
-	const struct td_addr *own = interface->node_address;
+	bool independent = c->config->vrrp.mode == TD_VRRP_INDEPENDENT;
+	bool any = false;
 
-	check_at(c, "interfaces[%" PRIu32 "]", index);
-	if (own[0].family == 0 && own[1].family == 0)
-		return interface->adverts != TD_ADVERTS_UNICAST ||
-		       check_wrong(c, "adverts",
-			   "unicast needs node_addresses: the own address of each node "
-			   "here");
-	if (own[0].family != own[1].family)
-		return check_wrong(c, "node_addresses", "must be of the same family");
-	for (unsigned i = 0; i < TD_NODES; i++) {
-		check_at(c, "interfaces[%" PRIu32 "].node_addresses[%u]", index, i);
-		if (!check_own(c, "", &own[i]))
+	for (unsigned f = 0; f < TD_FAMILIES; f++) {
+		bool set = interface->node_address[f][0].family != 0;
+
+		if (!check_own_pair(c, index, f))
 			return false;
+		any |= set && has_family(interface, f);
+		check_at(c, "interfaces[%" PRIu32 "]", index);
+		if (interface->adverts == TD_ADVERTS_UNICAST && independent && !set &&
+		    has_family(interface, f))
+			return check_wrong(c, "adverts",
+			    "unicast needs node_addresses of %s too: the own address "
+			    "of each node here",
+			    family_name[f]);
 	}
-	return !td_addr_equal(&own[0], &own[1]) ||
-	       check_wrong(c, "", "the same address for both nodes");
+	return interface->adverts != TD_ADVERTS_UNICAST || any ||
+	       check_wrong(c, "adverts",
+		   "unicast needs node_addresses: the own address of each node here");
 }
 
 /* By the letter of the RFC a router is elected by its own advertisements, or not at
- * all. */
+ * all. Each of them has a lease of the fence. */
 static bool
 check_independent(struct check *c, uint32_t index)
 {
-	const struct td_interface *interface = &c->config->interfaces[index];
-	bool has_address4 = false;
+	const struct td_config *config = c->config;
+	unsigned routers = 0;
 
-	if (c->config->vrrp.mode != TD_VRRP_INDEPENDENT)
+	if (config->vrrp.mode != TD_VRRP_INDEPENDENT)
 		return true;
 	check_at(c, "interfaces[%" PRIu32 "]", index);
-	if (interface->adverts == TD_ADVERTS_NONE)
+	if (config->interfaces[index].adverts == TD_ADVERTS_NONE)
 		return check_wrong(
 		    c, "adverts", "mode independent needs advertisements");
-	for (uint32_t i = 0; i < interface->address_count; i++)
-		has_address4 |= interface->addresses[i].addr.family == TD_AF_INET;
-	return has_address4 ||
-	       check_wrong(c, "addresses", "mode independent needs an IPv4 address");
+	for (uint32_t i = 0; i <= index; i++)
+		for (unsigned f = 0; f < TD_FAMILIES; f++)
+			routers += has_family(&config->interfaces[i], f);
+	return routers <= TD_INTERFACES_MAX ||
+	       check_wrong(c, "addresses",
+		   "mode independent has room for %d virtual routers, one per "
+		   "interface and family",
+		   TD_INTERFACES_MAX);
 }
 
 static bool

@@ -175,10 +175,11 @@ pack_interface(struct arena *arena, const struct td_interface *from)
 	to->vrid = from->vrid;
 	to->adverts = from->adverts;
 	to->virtual_mac = from->virtual_mac;
-	to->n_node_address = TD_NODES;
-	to->node_address = take(arena, TD_NODES, sizeof(*to->node_address));
-	for (size_t i = 0; i < TD_NODES; i++)
-		to->node_address[i] = pack_addr(&from->node_address[i]);
+	to->n_node_address = TD_FAMILIES * TD_NODES;
+	to->node_address = take(arena, to->n_node_address, sizeof(*to->node_address));
+	for (size_t i = 0; i < to->n_node_address; i++)
+		to->node_address[i] =
+		    pack_addr(&from->node_address[i / TD_NODES][i % TD_NODES]);
 	to->n_address = from->address_count;
 	to->address = pack_prefixes(arena, from->addresses, from->address_count);
 	to->n_route = from->route_count;
@@ -553,16 +554,20 @@ unpack_interface(struct td_interface *ret_if, const Tandem__Config__Interface *f
 {
 	if (!unpack_text(ret_if->name, sizeof(ret_if->name), from->name) ||
 	    from->vrid > UINT8_MAX || from->adverts > TD_ADVERTS_NONE ||
-	    from->n_node_address != TD_NODES)
+	    from->n_node_address != TD_FAMILIES * TD_NODES)
 		return false;
 	ret_if->vrid = (uint8_t)from->vrid;
 	ret_if->adverts = (enum td_adverts)from->adverts;
 	ret_if->virtual_mac = from->virtual_mac;
 	ret_if->is_public = from->is_public;
-	for (size_t i = 0; i < TD_NODES; i++)
-		if (!unpack_addr(
-			&ret_if->node_address[i], &from->node_address[i], true))
+	for (size_t i = 0; i < TD_FAMILIES * TD_NODES; i++) {
+		struct td_addr *own = &ret_if->node_address[i / TD_NODES][i % TD_NODES];
+		uint8_t family = i < TD_NODES ? TD_AF_INET : TD_AF_INET6;
+
+		if (!unpack_addr(own, &from->node_address[i], true) ||
+		    (own->family != 0 && own->family != family))
 			return false;
+	}
 	if (!unpack_prefixes(&ret_if->addresses, &ret_if->address_count, from->address,
 		from->n_address, TD_ADDRS_PER_INTERFACE_MAX))
 		return false;

@@ -130,7 +130,7 @@ static const cyaml_schema_field_t interface_fields[] = {
 	CHOICE("adverts", yaml_interface, adverts, adverts_words),
 	SWITCH("virtual_mac", yaml_interface, virtual_mac),
 	TEXTS("node_addresses", OPTIONAL, yaml_interface, node_addresses, TD_NODES,
-	    TD_NODES),
+	    TD_FAMILIES *TD_NODES),
 	TEXTS("addresses", REQUIRED, yaml_interface, addresses, 1,
 	    TD_ADDRS_PER_INTERFACE_MAX),
 	LIST("routes", OPTIONAL, yaml_interface, routes, &route_entry, 0,

@@ -201,6 +201,7 @@ msg_encode(const struct td_msg *msg, uint8_t buf[TD_MSG_BYTES_MAX], size_t *ret_
 		if (msg->last_words.len > sizeof(msg->last_words.frame))
 			return -EINVAL;
 		words.ifindex = msg->last_words.ifindex;
+		words.family = msg->last_words.family;
 		words.frame.data = (uint8_t *)(uintptr_t)msg->last_words.frame;
 		words.frame.len = msg->last_words.len;
 		packed.body_case = TANDEM__ROOM__MSG__BODY_LAST_WORDS;
@@ -308,8 +309,9 @@ static int
 decode_last_words(
     const Tandem__Room__LastWords *in, struct td_msg_last_words *ret_words)
 {
-	if (in->frame.len > sizeof(ret_words->frame))
+	if (in->frame.len > sizeof(ret_words->frame) || in->family > UINT8_MAX)
 		return -EBADMSG;
+	ret_words->family = (uint8_t)in->family;
 	ret_words->ifindex = in->ifindex;
 	ret_words->len = (uint16_t)in->frame.len;
 	if (in->frame.len > 0)

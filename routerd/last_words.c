@@ -29,14 +29,15 @@ last_words_set(struct last_words *lw, const struct td_msg_last_words *words)
 {
 	unsigned i = 0;
 
-	while (i < lw->count && lw->frame[i].ifindex != words->ifindex)
+	while (i < lw->count && (lw->frame[i].ifindex != words->ifindex ||
+				    lw->frame[i].family != words->family))
 		i++;
 	if (words->len == 0) {
 		if (i < lw->count)
 			lw->frame[i] = lw->frame[--lw->count];
 		return;
 	}
-	if (i == TD_INTERFACES_MAX || words->len > sizeof(words->frame))
+	if (i == 2 * TD_INTERFACES_MAX || words->len > sizeof(words->frame))
 		return;
 	lw->frame[i] = *words;
 	if (i == lw->count)

@@ -13,14 +13,14 @@
 
 struct last_words {
 	int fd; /* AF_PACKET; -1 = not available */
-	struct td_msg_last_words frame[TD_INTERFACES_MAX];
+	struct td_msg_last_words frame[2 * TD_INTERFACES_MAX]; /* one per family */
 	unsigned count;
 	uint64_t sent;
 };
 
 int last_words_init(struct last_words *lw);
 void last_words_fini(struct last_words *lw);
-/* Replaces, or with len 0 forgets, the frame of that interface. */
+/* Replaces, or with len 0 forgets, the frame of that interface and family. */
 void last_words_set(struct last_words *lw, const struct td_msg_last_words *words);
 /* Sends all frames once and forgets them; how many went out. */
 unsigned last_words_say(struct last_words *lw);

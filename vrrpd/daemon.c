@@ -33,8 +33,7 @@ send_adverts(struct daemon *d, uint8_t priority, struct outcome *oc)
 	for (unsigned i = 0; i < d->member_count; i++) {
 		struct member *mb = &d->member[i];
 
-		if (mb->adverts != NULL && d->node.member[i].link_up &&
-		    advert_socket_send(mb->adverts, priority) == 0)
+		if (d->node.member[i].link_up && member_send_adverts(mb, priority))
 			oc->sent_ok = true;
 	}
 }
@@ -322,8 +321,7 @@ daemon_tick(struct loop_timer *timer)
 	/* The loop has read what it knew to be ready; what came since counts as well.
 	 */
 	for (unsigned i = 0; i < d->member_count; i++)
-		if (d->member[i].adverts != NULL)
-			advert_socket_drain(d->member[i].adverts);
+		member_drain_adverts(&d->member[i]);
 	witness_socket_drain(d->witness);
 	for (unsigned i = 0; i < d->member_count && d->fence != NULL; i++) {
 		struct node_event frame = { .kind = NODE_EV_FRAME,

@@ -32,12 +32,14 @@ struct daemon;
 
 #define MEMBER_GATEWAYS_MAX (PROBE_TARGETS_MAX / 2)
 
+/* An interface; in mode independent one virtual router of it, IPv4 or IPv6. */
 struct member {
 	struct daemon *d;
 	uint8_t index;
-	const struct td_interface *interface; /* borrowed from the configuration */
+	uint8_t family;                 /* 0: both, in node mode */
+	struct td_interface *interface; /* owned: a copy with what is of the family */
 	struct link_member *link;
-	struct advert_socket *adverts;
+	struct advert_socket *adverts[TD_FAMILIES]; /* NULL: nothing to advertise */
 	struct announce *announce;
 	struct probe *probe;
 	struct loop_timer nobody_timer; /* a probe without anybody to ask ends by it */
@@ -81,6 +83,8 @@ struct daemon {
 			   */
 	uint8_t secret[TD_KEY_BYTES];
 	unsigned member_count;
+	/* By interface; in mode independent by interface and family, as long as there
+	 * is room (the configuration was checked for that). */
 	struct member member[TD_INTERFACES_MAX];
 	uint64_t barrier_id;
 	uint64_t request_id; /* the switchover that awaits its reply */
@@ -101,8 +105,16 @@ void daemon_log_entering(const struct member *mb, const char *state);
 /* The loop's timer: drains the sockets, looks at the segments, ticks. */
 void daemon_tick(struct loop_timer *timer);
 
+/* interface_view.c: a copy of an interface with the addresses and routes of one family,
+ * or with all for family 0. NULL: no memory. */
+struct td_interface *interface_view_new(
+    const struct td_interface *interface, uint8_t family);
+void interface_view_free(struct td_interface *view); /* NULL is fine */
+bool interface_has_family(const struct td_interface *interface, uint8_t family);
+
 /* member.c: one interface. All of them return 0 or a negative errno, already logged. */
-int member_open(struct daemon *d, struct member *mb, uint8_t index);
+int member_open(struct daemon *d, struct member *mb, uint8_t index, uint8_t family,
+    const struct td_interface *interface);
 int member_start(struct member *mb); /* the device, once the fence stands */
 int member_bind(
     struct member *mb); /* fence, sockets, announcer, probe: to the parent */
@@ -115,8 +127,16 @@ void member_probe_cancel(struct member *mb);
 /* While Active, now and then: who answers here? The peer will have somebody to ask. */
 void member_refresh_hint(struct member *mb, struct td_instant now);
 void member_check_fence(struct member *mb);
-/* What it sends from: configured, or the first of the interface. */
-struct td_addr member_own_address4(const struct member *mb);
+/* member_advert.c: what it sends from: configured, or the first of the interface. */
+struct td_addr member_own_address(const struct member *mb, uint8_t family);
+/* Sockets for every family that is advertised, as configured and bound to the parent.
+ */
+int member_bind_adverts(struct member *mb);
+void member_close_adverts(struct member *mb); /* to the parent that is gone */
+/* Over every family; true if one advertisement at least has left. */
+bool member_send_adverts(struct member *mb, uint8_t priority);
+void member_drain_adverts(struct member *mb);
+void member_free_adverts(struct member *mb);
 /* Hands the frame for "we are gone" to tandemd, or takes it back. */
 void member_last_words(struct member *mb, bool speak);
 extern const struct link_callbacks member_link_callbacks;

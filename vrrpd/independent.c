@@ -62,7 +62,7 @@ advertise(struct member *mb)
 {
 	struct td_instant before = clock_now();
 
-	if (advert_socket_send(mb->adverts, mb->router_config.priority) == 0 &&
+	if (member_send_adverts(mb, mb->router_config.priority) &&
 	    mb->d->fence != NULL) {
 		mb->d->counters.fence_renewals++;
 		fence_renew(mb->d->fence, mb->lease, instant_add(before, lease_ns(mb)));
@@ -81,7 +81,7 @@ perform(struct member *mb, enum vrrp_action_kind action, struct td_instant now)
 	case VRRP_DO_SEND_RESIGN:
 		if (fence != NULL)
 			fence_close(fence, mb->lease);
-		(void)advert_socket_send(mb->adverts, VRRP_PRIORITY_RESIGN);
+		(void)member_send_adverts(mb, VRRP_PRIORITY_RESIGN);
 		break;
 	case VRRP_DO_PROMOTE:
 		member_promote(mb);
@@ -95,6 +95,12 @@ perform(struct member *mb, enum vrrp_action_kind action, struct td_instant now)
 		member_demote(mb);
 		break;
 	}
+}
+
+static char
+family_digit(const struct member *mb)
+{
+	return mb->family == TD_AF_INET6 ? '6' : '4';
 }
 
 static const char *
@@ -149,8 +155,9 @@ event(struct member *mb, const struct vrrp_event *ev, struct td_instant now)
 	loop_timer_set(&mb->router_timer, mb->router.deadline);
 	if (mb->router.state == from)
 		return;
-	log_notice("vrrp", "vrid=%u if=%s %s -> %s reason=%s priority=%u",
-	    mb->interface->vrid, mb->interface->name, td_role_name((enum td_role)from),
+	log_notice("vrrp", "vrid=%u if=%s af=%c %s -> %s reason=%s priority=%u",
+	    mb->interface->vrid, mb->interface->name, family_digit(mb),
+	    td_role_name((enum td_role)from),
 	    td_role_name((enum td_role)mb->router.state),
 	    reason_of(ev, mb->router.state), mb->router_config.priority);
 	daemon_log_entering(mb, mb->router.state == VRRP_ACTIVE   ? "MASTER"
@@ -172,8 +179,9 @@ overslept(struct member *mb, struct td_instant now)
 
 	if (mb->router.state == VRRP_ACTIVE && late_ns >= lease_ns(mb) - interval_ns) {
 		log_warn("vrrp",
-		    "vrid=%u if=%s late by %" PRId64 " ms: listening again",
-		    mb->interface->vrid, mb->interface->name, late_ns / NS_PER_MS);
+		    "vrid=%u if=%s af=%c late by %" PRId64 " ms: listening again",
+		    mb->interface->vrid, mb->interface->name, family_digit(mb),
+		    late_ns / NS_PER_MS);
 		mb->d->counters.fence_lapses++;
 		event(mb, &ev, now);
 		ev.kind = VRRP_EV_STARTUP;
@@ -188,15 +196,15 @@ overslept(struct member *mb, struct td_instant now)
 	return false;
 }
 
-static void
-on_timer(struct loop_timer *timer)
+void
+independent_timer(struct loop_timer *timer)
 {
 	struct member *mb = timer->context;
 	struct td_instant now = clock_now();
 	struct vrrp_event ev = { .kind = VRRP_EV_TICK };
 	int64_t late_ns;
 
-	advert_socket_drain(mb->adverts);
+	member_drain_adverts(mb);
 	late_ns = instant_diff_ns(now, mb->router.deadline);
 	if (late_ns >= 0) {
 		histogram_add(&mb->d->counters.lateness, late_ns);
@@ -224,7 +232,7 @@ independent_link(struct member *mb, bool up)
 {
 	struct vrrp_event ev = { .kind = up ? VRRP_EV_STARTUP : VRRP_EV_SHUTDOWN };
 
-	mb->router_config.primary = member_own_address4(mb);
+	mb->router_config.primary = member_own_address(mb, mb->family);
 	event(mb, &ev, clock_now());
 }
 
@@ -237,12 +245,14 @@ independent_start(struct daemon *d)
 		struct member *mb = &d->member[i];
 
 		mb->router_config = (struct vrrp_config){
+			.version =
+			    mb->family == TD_AF_INET ? vrrp->version : VRRP_VERSION,
+			.preempt_delay_ns = vrrp->preempt_delay_ns,
 			.priority = d->config->nodes[d->config->self].priority,
 			.advertisement_interval_ns = vrrp->advertisement_interval_ns,
 			.preempt_mode = vrrp->preempt
 		};
 		vrrp_init(&mb->router);
-		loop_timer_init(d->loop, &mb->router_timer, on_timer, mb);
 		if (link_facts(mb->link)->carrier)
 			independent_link(mb, true);
 	}
@@ -267,6 +277,7 @@ independent_config(struct daemon *d, uint8_t old_priority)
 
 		mb->router_config.priority = d->config->nodes[d->config->self].priority;
 		mb->router_config.preempt_mode = d->config->vrrp.preempt;
+		mb->router_config.preempt_delay_ns = d->config->vrrp.preempt_delay_ns;
 		vrrp_priority_changed(&mb->router_config, &mb->router, old_priority);
 		loop_timer_set(&mb->router_timer, mb->router.deadline);
 	}

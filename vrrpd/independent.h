@@ -10,6 +10,9 @@
 
 #include "vrrpd/daemon.h"
 
+/* router_timer of a member */
+void independent_timer(struct loop_timer *timer);
+
 /* All members are open: starts those that have a link. */
 void independent_start(struct daemon *d);
 void independent_stop(struct daemon *d);

@@ -7,9 +7,10 @@
  * 00:00:5e:00:01:VRID, alias "tandem:INSTANCE:PARENT"; a member with IPv6 addresses
  * alone has "td<VRID>v6-<parent>" and 00:00:5e:00:02:VRID. It is up as long as the
  * instance lives and has addresses only while Active. Without virtual_mac the parent
- * carries them. Several members may share a parent, each with addresses of its own. Tags     addresses IFA_PROTO 112, routes protocol 112: what an earlier life
- * left behind is known by them and by the alias. Time     requests are carried out by
- * the kernel inside the call, in one batch per member (docs/fence.md has the figures);
+ * carries them. Several members may share a parent, each with addresses of its own.
+ * Tags     addresses IFA_PROTO 112, routes protocol 112: what an earlier life left
+ * behind is known by them and by the alias. Time     requests are carried out by the
+ * kernel inside the call, in one batch per member (docs/fence.md has the figures);
  * nothing waits for the network. Memory   link owns its members; the td_interface given
  * to link_member_open is borrowed until link_member_close. Errors   negative errno;
  * link_error() then names the object: "td51-wan0: address 203.0.113.10/24: Operation

@@ -28,8 +28,7 @@ device_name(const struct link_member *member, char name[static TD_IFNAME_MAX])
 	const char *family = member->family == TD_AF_INET6 ? "v6" : "";
 	char full[TD_IFNAME_MAX + 16];
 
-	snprintf(
-	    full, sizeof(full), "td%u%s-%s", member->vrid, family, member->name);
+	snprintf(full, sizeof(full), "td%u%s-%s", member->vrid, family, member->name);
 	if (strlen(full) >= TD_IFNAME_MAX)
 		snprintf(full, sizeof(full), "td%u%s-%u", member->vrid, family,
 		    member->facts.parent_ifindex);

@@ -27,7 +27,7 @@ struct link_member {
 	struct link_member *next;
 	void *context;
 	char name[TD_IFNAME_MAX]; /* of the parent, in the configuration */
-	uint8_t vrid, family; /* link_family */
+	uint8_t vrid, family;     /* link_family */
 	bool virtual_mac;
 	uint8_t mac[LINK_MAC_BYTES];
 	struct link_wanted wanted;

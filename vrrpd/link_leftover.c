@@ -30,7 +30,8 @@ find_interface(const struct leftovers *left, const char *name)
 /* The macvlan that a member still has: two of them, one per family, may share a
  * parent's name. */
 static bool
-is_wanted(const struct leftovers *left, const char *parent, const struct link_seen *seen)
+is_wanted(
+    const struct leftovers *left, const char *parent, const struct link_seen *seen)
 {
 	uint8_t mac[LINK_MAC_BYTES];
 

@@ -141,8 +141,7 @@ on_device(struct link_member *member, const struct link_seen *seen)
 }
 
 static void
-parent_back(
-    struct link *link, struct link_member *member, const struct link_seen *seen)
+parent_back(struct link *link, struct link_member *member, const struct link_seen *seen)
 {
 	link_take_parent(member, seen);
 	(void)link_read_own_addresses(member);

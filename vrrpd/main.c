@@ -143,6 +143,37 @@ close_fence(struct daemon *d)
 		fence_close(d->fence, lease);
 }
 
+/* One member of it, or in mode independent one per family. */
+static int
+open_interface(struct daemon *d, const struct td_interface *interface)
+{
+	static const uint8_t each[] = { TD_AF_INET, TD_AF_INET6 }, both[] = { 0 };
+	const uint8_t *families = d->independent ? each : both;
+	int result = 0;
+
+	for (unsigned f = 0; f < (d->independent ? 2 : 1) && result == 0; f++) {
+		uint8_t index = (uint8_t)d->member_count;
+
+		if (families[f] != 0 && !interface_has_family(interface, families[f]))
+			continue;
+		td_assert(d->member_count < TD_INTERFACES_MAX);
+		d->member_count++;
+		result =
+		    member_open(d, &d->member[index], index, families[f], interface);
+	}
+	return result;
+}
+
+static int
+reconcile(struct daemon *d)
+{
+	struct td_interface views[TD_INTERFACES_MAX];
+
+	for (unsigned i = 0; i < d->member_count; i++)
+		views[i] = *d->member[i].interface;
+	return link_reconcile(d->link, views, d->member_count);
+}
+
 static int
 open_members(struct daemon *d)
 {
@@ -153,15 +184,12 @@ open_members(struct daemon *d)
 		log_err("vrrp", "links: %s", strerror(-result));
 		return result;
 	}
-	for (uint32_t i = 0; i < d->config->interface_count && result == 0; i++) {
-		d->member_count = i + 1;
-		result = member_open(d, &d->member[i], (uint8_t)i);
-	}
+	for (uint32_t i = 0; i < d->config->interface_count && result == 0; i++)
+		result = open_interface(d, &d->config->interfaces[i]);
 	if (result == 0) {
 		/* Behind a closed fence: what an earlier life left must not speak. */
 		close_fence(d);
-		if (link_reconcile(
-			d->link, d->config->interfaces, d->config->interface_count) < 0)
+		if (reconcile(d) < 0)
 			log_err("vrrp", "reconcile: %s", link_error(d->link));
 		/* Only now: the leftovers had to stay fenced until they were gone. */
 		if (d->fence != NULL) {
@@ -223,10 +251,6 @@ first_config(struct daemon *d)
 	uint64_t term;
 	int result;
 
-	if (config->vrrp.version != VRRP_VERSION) {
-		log_err("vrrp", "version %u is not spoken here", config->vrrp.version);
-		return -EOPNOTSUPP;
-	}
 	d->independent = config->vrrp.mode == TD_VRRP_INDEPENDENT;
 	make_node_config(config, &d->cfg);
 	result = term_store_open(&d->terms, d->state_dir_fd, &term);
@@ -250,12 +274,21 @@ first_config(struct daemon *d)
 }
 
 static bool
-same_member(const struct td_interface *a, const struct td_interface *b)
+same_member(
+    const struct td_interface *a, const struct td_interface *b, bool independent)
 {
-	return strcmp(a->name, b->name) == 0 && a->vrid == b->vrid &&
-	       a->adverts == b->adverts && a->virtual_mac == b->virtual_mac &&
-	       td_addr_equal(&a->node_address[0], &b->node_address[0]) &&
-	       td_addr_equal(&a->node_address[1], &b->node_address[1]);
+	bool same = strcmp(a->name, b->name) == 0 && a->vrid == b->vrid &&
+		    a->adverts == b->adverts && a->virtual_mac == b->virtual_mac &&
+		    link_family(a) == link_family(b);
+
+	/* A family more or less is a virtual router more or less. */
+	if (independent)
+		same &= interface_has_family(a, TD_AF_INET6) ==
+			interface_has_family(b, TD_AF_INET6);
+	for (unsigned i = 0; i < TD_FAMILIES * TD_NODES; i++)
+		same &= td_addr_equal(&a->node_address[i / TD_NODES][i % TD_NODES],
+		    &b->node_address[i / TD_NODES][i % TD_NODES]);
+	return same;
 }
 
 static bool
@@ -285,8 +318,20 @@ applies_live(const struct td_config *old, const struct td_config *new)
 		    same_node(&old->nodes[1], &new->nodes[1]);
 
 	for (uint32_t i = 0; same && i < old->interface_count; i++)
-		same = same_member(&old->interfaces[i], &new->interfaces[i]);
+		same = same_member(&old->interfaces[i], &new->interfaces[i],
+		    old->vrrp.mode == TD_VRRP_INDEPENDENT);
 	return same;
+}
+
+static const struct td_interface *
+find_interface(const struct td_config *config, const struct member *mb)
+{
+	uint32_t i = 0;
+
+	/* applies_live has seen that it is there. */
+	while (strcmp(config->interfaces[i].name, mb->interface->name) != 0)
+		i++;
+	return &config->interfaces[i];
 }
 
 /* All members or none: a refused one gives the others what they had. */
@@ -298,16 +343,18 @@ update_members(
 	unsigned i;
 
 	for (i = 0; i < d->member_count && result >= 0; i++)
-		result = member_update(&d->member[i], &new->interfaces[i]);
+		result =
+		    member_update(&d->member[i], find_interface(new, &d->member[i]));
 	if (result >= 0)
 		return 0;
 	log_err("vrrp", "if=%s generation=%" PRIu64 " refused: %s",
-	    new->interfaces[i - 1].name, new->generation, strerror(-result));
+	    d->member[i - 1].interface->name, new->generation, strerror(-result));
 	while (i-- > 0) {
-		undone = member_update(&d->member[i], &old->interfaces[i]);
+		undone =
+		    member_update(&d->member[i], find_interface(old, &d->member[i]));
 		if (undone < 0)
 			log_err("vrrp", "if=%s not everything could be put back: %s",
-			    old->interfaces[i].name, strerror(-undone));
+			    d->member[i].interface->name, strerror(-undone));
 	}
 	return result;
 }

@@ -10,28 +10,6 @@
 
 #define HINT_REFRESH_NS (10 * NS_PER_S)
 
-static bool
-member_advertises(const struct member *mb)
-{
-	return mb->interface->adverts != TD_ADVERTS_NONE && mb->interface->vrid != 0;
-}
-
-static void
-heard_advert(
-    void *context, const struct vrrp_advert *advert, const struct td_addr *source)
-{
-	struct member *mb = context;
-	struct node_event ev = { .kind = NODE_EV_ADVERT, .member = mb->index };
-
-	if (mb->d->independent) {
-		independent_advert(mb, advert, source);
-		return;
-	}
-	ev.advert.priority = advert->priority;
-	ev.advert.interval_ns = advert->max_adver_interval_ns;
-	daemon_event(mb->d, &ev, clock_now());
-}
-
 static void
 probe_over(struct member *mb, bool reached, bool nobody)
 {
@@ -71,7 +49,7 @@ static unsigned
 whom_to_ask(const struct member *mb, struct td_addr *ret_targets)
 {
 	const struct link_facts *facts = link_facts(mb->link);
-	struct td_addr own4 = member_own_address4(mb);
+	struct td_addr own4 = member_own_address(mb, AF_INET);
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < mb->gateway_count; i++)
@@ -135,6 +113,7 @@ fence_member(struct member *mb)
 {
 	const struct link_facts *facts = link_facts(mb->link);
 	struct fence_member fm = { .ifindex = facts->parent_ifindex,
+		.family = mb->family,
 		.lease = mb->lease,
 		.has_virtual_mac = mb->interface->virtual_mac };
 	const struct td_prefix *addresses;
@@ -177,52 +156,12 @@ member_check_fence(struct member *mb)
 	fence_member(mb);
 }
 
-struct td_addr
-member_own_address4(const struct member *mb)
-{
-	const struct td_addr *configured =
-	    &mb->interface->node_address[mb->d->config->self];
-
-	return configured->family == AF_INET ? *configured
-					     : link_facts(mb->link)->own_address4;
-}
-
-static int
-bind_adverts(struct member *mb)
-{
-	const struct link_facts *facts = link_facts(mb->link);
-	const struct td_config *config = mb->d->config;
-	const struct td_addr *peer = &mb->interface->node_address[1 - config->self];
-	struct advert_binding b = { .ifindex = facts->parent_ifindex,
-		.interval_ns = config->vrrp.advertisement_interval_ns,
-		.checksum = config->vrrp.checksum_pseudo_header
-				? VRRP_CHECKSUM_PSEUDO_HEADER
-				: VRRP_CHECKSUM_MESSAGE_ONLY };
-
-	if (mb->adverts == NULL)
-		return 0;
-	memcpy(b.name, mb->interface->name, sizeof(b.name));
-	memcpy(b.source_mac, facts->virtual_mac, sizeof(b.source_mac));
-	b.accept.vrid = mb->interface->vrid;
-	b.accept.unicast = mb->interface->adverts == TD_ADVERTS_UNICAST;
-	b.accept.own = member_own_address4(mb);
-	if (peer->family == AF_INET)
-		b.accept.peer = *peer;
-	for (uint32_t i = 0; i < mb->interface->address_count; i++) {
-		const struct td_addr *addr = &mb->interface->addresses[i].addr;
-
-		if (addr->family == AF_INET && b.address_count < VRRP_ADDRESSES_MAX)
-			memcpy(b.addresses + 4 * b.address_count++, addr->bytes, 4);
-	}
-	return advert_socket_bind(mb->adverts, &b);
-}
-
 static int
 bind_probe(struct member *mb)
 {
 	const struct link_facts *facts = link_facts(mb->link);
 	struct probe_member pm = { .parent_ifindex = facts->parent_ifindex,
-		.own_address4 = member_own_address4(mb),
+		.own_address4 = member_own_address(mb, AF_INET),
 		.own_address6 = facts->own_address6 };
 
 	memcpy(pm.own_mac, facts->own_mac, sizeof(pm.own_mac));
@@ -258,7 +197,7 @@ member_bind(struct member *mb)
 		    "vrrp", "if=%s is missing, waiting for it", mb->interface->name);
 		return 0;
 	}
-	result = bind_adverts(mb);
+	result = member_bind_adverts(mb);
 	if (result == 0) {
 		what = "probes";
 		result = bind_probe(mb);
@@ -289,17 +228,21 @@ collect_gateways(struct member *mb)
 }
 
 int
-member_open(struct daemon *d, struct member *mb, uint8_t index)
+member_open(struct daemon *d, struct member *mb, uint8_t index, uint8_t family,
+    const struct td_interface *interface)
 {
-	const struct td_interface *interface = &d->config->interfaces[index];
 	const char *what = "link";
-	int result;
+	int result = -ENOMEM;
 
-	*mb = (struct member){ .d = d, .index = index, .interface = interface };
+	*mb = (struct member){ .d = d, .index = index, .family = family };
 	mb->lease = d->independent ? index : 0;
 	loop_timer_init(d->loop, &mb->nobody_timer, on_nobody, mb);
-	collect_gateways(mb);
-	result = link_member_open(d->link, interface, mb, &mb->link);
+	loop_timer_init(d->loop, &mb->router_timer, independent_timer, mb);
+	mb->interface = interface_view_new(interface, family);
+	if (mb->interface != NULL) {
+		collect_gateways(mb);
+		result = link_member_open(d->link, mb->interface, mb, &mb->link);
+	}
 	if (result == 0) {
 		what = "announcements";
 		result = announce_new(d->loop, d->config->vrrp.garp_repeat,
@@ -308,10 +251,6 @@ member_open(struct daemon *d, struct member *mb, uint8_t index)
 	if (result == 0) {
 		what = "probes";
 		result = probe_new(d->loop, on_probe_done, mb, &mb->probe);
-	}
-	if (result == 0 && member_advertises(mb)) {
-		what = "advertisements";
-		result = advert_socket_new(d->loop, heard_advert, mb, &mb->adverts);
 	}
 	if (result < 0) {
 		log_err(
@@ -343,13 +282,18 @@ has_address(const struct td_interface *interface, const struct td_addr *addr)
 }
 
 int
-member_update(struct member *mb, const struct td_interface *interface)
+member_update(struct member *mb, const struct td_interface *new_interface)
 {
-	const struct td_interface *old = mb->interface;
+	struct td_interface *old = mb->interface;
+	struct td_interface *interface = interface_view_new(new_interface, mb->family);
 	const struct link_facts *facts = link_facts(mb->link);
 	bool fenced = mb->d->fence != NULL && facts->parent_ifindex != 0;
+	const struct td_prefix *made;
+	unsigned count;
 	int result = 0, bound;
 
+	if (interface == NULL)
+		return -ENOMEM;
 	mb->interface = interface;
 	collect_gateways(mb);
 	/* New addresses are fenced before they exist, old ones until they are gone. */
@@ -368,12 +312,29 @@ member_update(struct member *mb, const struct td_interface *interface)
 			log_err("vrrp", "if=%s update: %s", interface->name,
 			    link_error(mb->d->link));
 	}
+	/* The link-local address that link made, if there was none before. */
+	made = link_addresses(mb->link, &count);
+	for (unsigned i = 0; i < count && fenced && result == 0; i++)
+		result = fence_address_add(
+		    mb->d->fence, &made[i].addr, facts->parent_ifindex, mb->lease);
 	for (uint32_t i = 0; i < old->address_count && fenced; i++)
 		if (!has_address(interface, &old->addresses[i].addr))
 			fence_address_remove(mb->d->fence, &old->addresses[i].addr,
 			    facts->parent_ifindex);
+	interface_view_free(old);
 	bound = member_bind(mb);
 	return result < 0 ? result : bound;
+}
+
+/* Of a member that is still open. */
+static bool
+is_parent(const struct daemon *d, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < d->member_count; i++)
+		if (d->member[i].link != NULL &&
+		    link_facts(d->member[i].link)->parent_ifindex == ifindex)
+			return true;
+	return false;
 }
 
 void
@@ -384,12 +345,14 @@ member_close(struct member *mb)
 	loop_timer_cancel(&mb->nobody_timer);
 	probe_free(mb->probe);
 	announce_free(mb->announce);
-	advert_socket_free(mb->adverts);
+	member_free_adverts(mb);
 	if (mb->link != NULL)
 		link_member_close(mb->link);
+	mb->link = NULL;
 	/* Only now: the fence outlives what it fences. */
-	if (mb->d->fence != NULL && ifindex != 0)
+	if (mb->d->fence != NULL && ifindex != 0 && !is_parent(mb->d, ifindex))
 		fence_detach(mb->d->fence, ifindex);
+	interface_view_free(mb->interface);
 }
 
 void
@@ -411,21 +374,6 @@ member_demote(struct member *mb)
 		log_err(
 		    "vrrp", "if=%s: %s", mb->interface->name, link_error(mb->d->link));
 	}
-}
-
-void
-member_last_words(struct member *mb, bool speak)
-{
-	struct td_msg msg = { .kind = TD_MSG_LAST_WORDS };
-
-	if (mb->adverts == NULL)
-		return;
-	msg.last_words.ifindex = link_facts(mb->link)->parent_ifindex;
-	if (speak)
-		msg.last_words.len =
-		    (uint16_t)advert_socket_frame(mb->adverts, VRRP_PRIORITY_RESIGN,
-			msg.last_words.frame, sizeof(msg.last_words.frame));
-	(void)room_send(mb->d->room, TD_ROOM_TANDEMD, &msg);
 }
 
 static bool
@@ -455,12 +403,10 @@ static void
 on_gone(void *context, struct link_member *link)
 {
 	struct member *mb = link_member_context(link);
-	struct advert_binding none = { .ifindex = 0 };
 
 	log_warn("vrrp", "if=%s is gone", mb->interface->name);
 	mb->bound = mb->fence_attached = false;
-	if (mb->adverts != NULL)
-		advert_socket_bind(mb->adverts, &none);
+	member_close_adverts(mb);
 	if (!link_facts(link)->carrier)
 		on_carrier(context, link, false);
 }

@@ -2,6 +2,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include "common/clock.h"
 #include "vrrpd/daemon.h"
 
@@ -56,23 +57,56 @@ status_routers(const struct daemon *d, struct room_status *st)
 		for (int r = VRRP_INITIALIZE; r <= VRRP_ACTIVE; r++)
 			status_gauge(st, "tandem_vrrp_router_state",
 			    (int)mb->router.state == r, "interface",
-			    mb->interface->name, "state", td_role_name((enum td_role)r),
-			    NULL);
+			    mb->interface->name, "family",
+			    mb->family == TD_AF_INET6 ? "ipv6" : "ipv4", "state",
+			    td_role_name((enum td_role)r), NULL);
 	}
 }
 
 static void
-status_member(const struct daemon *d, const struct member *mb, struct room_status *st,
+status_adverts(const struct member *mb, unsigned f, struct room_status *st)
+{
+	const struct advert_counters *c = advert_socket_counters(mb->adverts[f]);
+	const char *name = mb->interface->name, *family = f == 0 ? "ipv4" : "ipv6";
+
+	status_counter(st, "tandem_vrrp_adverts_sent_total", (double)c->sent,
+	    "interface", name, "family", family, NULL);
+	status_counter(st, "tandem_vrrp_adverts_unsent_total", (double)c->send_failed,
+	    "interface", name, "family", family, NULL);
+	status_counter(st, "tandem_vrrp_adverts_received_total", (double)c->received,
+	    "interface", name, "family", family, NULL);
+	status_counter(st, "tandem_vrrp_priority_zero_sent_total",
+	    (double)c->priority_zero_sent, "interface", name, "family", family, NULL);
+	status_counter(st, "tandem_vrrp_priority_zero_received_total",
+	    (double)c->priority_zero_received, "interface", name, "family", family,
+	    NULL);
+	status_counter(st, "tandem_vrrp_adverts_message_only_checksum_total",
+	    (double)c->message_only, "interface", name, "family", family, NULL);
+	status_counter(st, "tandem_vrrp_adverts_other_addresses_total",
+	    (double)c->other_addresses, "interface", name, "family", family, NULL);
+	status_counter(st, "tandem_vrrp_adverts_other_interval_total",
+	    (double)c->other_interval, "interface", name, "family", family, NULL);
+	for (unsigned drop = VRRP_OK + 1; drop < VRRP_DROP_COUNT_OF_REASONS; drop++)
+		status_counter(st, "tandem_vrrp_adverts_dropped_total",
+		    (double)c->dropped[drop], "interface", name, "family", family,
+		    "reason", vrrp_drop_name(drop), NULL);
+}
+
+static void
+status_link(const struct daemon *d, const struct member *mb, struct room_status *st,
     struct td_instant now)
 {
 	const struct node_member *nm = &d->node.member[mb->index];
-	const struct announce_counters *ac = announce_counters(mb->announce);
 	const char *name = mb->interface->name;
 	char vrid[8];
 
 	snprintf(vrid, sizeof(vrid), "%u", mb->interface->vrid);
 	status_gauge(st, "tandem_vrrp_link_up", link_facts(mb->link)->carrier,
 	    "interface", name, "vrid", vrid, NULL);
+	status_gauge(st, "tandem_vrrp_fence_attached", mb->fence_attached, "interface",
+	    name, NULL);
+	if (d->independent)
+		return;
 	status_gauge(st, "tandem_vrrp_partial_cut",
 	    node_member_cut(&d->cfg, &d->node, mb->index, now), "interface", name,
 	    NULL);
@@ -81,33 +115,28 @@ status_member(const struct daemon *d, const struct member *mb, struct room_statu
 	status_gauge(st, "tandem_vrrp_peer_heard_seconds",
 	    nm->advert_at.ns < 0 ? -1 : seconds(instant_diff_ns(now, nm->advert_at)),
 	    "interface", name, NULL);
-	status_gauge(st, "tandem_vrrp_fence_attached", mb->fence_attached, "interface",
-	    name, NULL);
+}
+
+static void
+status_member(const struct daemon *d, const struct member *mb, struct room_status *st,
+    struct td_instant now)
+{
+	const struct announce_counters *ac = announce_counters(mb->announce);
+	const char *name = mb->interface->name;
+	bool second = mb->index > 0 && strcmp(name, mb[-1].interface->name) == 0;
+	/* The end of the labels in node mode, where one announcer serves both. */
+	const char *family_label = d->independent ? "family" : NULL;
+	const char *family = mb->family == TD_AF_INET6 ? "ipv6" : "ipv4";
+
+	if (!second)
+		status_link(d, mb, st, now);
 	status_counter(st, "tandem_vrrp_announcements_sent_total", (double)ac->sent,
-	    "interface", name, NULL);
+	    "interface", name, family_label, family, NULL);
 	status_counter(st, "tandem_vrrp_announcements_failed_total", (double)ac->failed,
-	    "interface", name, NULL);
-	if (mb->adverts == NULL)
-		return;
-
-	const struct advert_counters *c = advert_socket_counters(mb->adverts);
-
-	status_counter(st, "tandem_vrrp_adverts_sent_total", (double)c->sent,
-	    "interface", name, NULL);
-	status_counter(st, "tandem_vrrp_adverts_unsent_total", (double)c->send_failed,
-	    "interface", name, NULL);
-	status_counter(st, "tandem_vrrp_adverts_received_total", (double)c->received,
-	    "interface", name, NULL);
-	status_counter(st, "tandem_vrrp_priority_zero_sent_total",
-	    (double)c->priority_zero_sent, "interface", name, NULL);
-	status_counter(st, "tandem_vrrp_priority_zero_received_total",
-	    (double)c->priority_zero_received, "interface", name, NULL);
-	status_counter(st, "tandem_vrrp_adverts_message_only_checksum_total",
-	    (double)c->message_only, "interface", name, NULL);
-	for (unsigned drop = VRRP_OK + 1; drop < VRRP_DROP_COUNT_OF_REASONS; drop++)
-		status_counter(st, "tandem_vrrp_adverts_dropped_total",
-		    (double)c->dropped[drop], "interface", name, "reason",
-		    vrrp_drop_name(drop), NULL);
+	    "interface", name, family_label, family, NULL);
+	for (unsigned f = 0; f < TD_FAMILIES; f++)
+		if (mb->adverts[f] != NULL)
+			status_adverts(mb, f, st);
 }
 
 static void

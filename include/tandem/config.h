@@ -17,6 +17,7 @@
 
 #define TD_NAME_MAX 32          /* with the NUL: names of nodes, networks, servers ... */
 #define TD_NODES 2
+#define TD_FAMILIES 2           /* [0] IPv4, [1] IPv6 */
 #define TD_KEY_BYTES 32         /* CURVE public key; Z85 in the file */
 #define TD_DIGEST_BYTES 32      /* BLAKE2b-256 of the packed configuration */
 #define TD_INTERFACES_MAX 32
@@ -44,7 +45,7 @@ enum td_fence_mode { TD_FENCE_ON, TD_FENCE_OFF };
 
 struct td_node {
 	char name[TD_NAME_MAX];
-	uint8_t priority;                 /* 1..254 (255 = owner, independent mode only) */
+	uint8_t priority;                 /* 1..254; 255 = address owner, independent mode only */
 	uint8_t public_key[2][TD_KEY_BYTES]; /* second one for rotation; zero = unset */
 	struct td_addr sync_address[TD_SYNC_LINKS_MAX]; /* [0] mandatory; family 0 = unset */
 	struct td_endpoint management;    /* HTTP; family 0 = none */
@@ -56,9 +57,10 @@ struct td_interface {
 	uint8_t vrid;                     /* 1..255; may be 0 when adverts = none */
 	enum td_adverts adverts;
 	bool virtual_mac;                 /* default yes */
-	struct td_addr node_address[TD_NODES]; /* own address of node i here: unicast peer and
-	                                          source; both or none; family 0 = first of
-	                                          the interface; set when unicast */
+	/* Own address of node i here, [0] IPv4 and [1] IPv6: source and unicast peer of
+	 * advertisements; of a family both nodes or none; family 0 = first of the interface.
+	 * Set when unicast: of one family with addresses, in independent mode of all. */
+	struct td_addr node_address[TD_FAMILIES][TD_NODES];
 	struct td_prefix *addresses;      /* virtual addresses, both families */
 	uint32_t address_count;
 	struct td_route *routes;          /* present only while Active */
@@ -73,8 +75,9 @@ struct td_route {
 
 struct td_vrrp_config {
 	enum td_vrrp_mode mode;           /* default node */
-	uint8_t version;                  /* 3 (2 comes with independent mode) */
-	int64_t advertisement_interval_ns; /* 10ms..40.95s, whole centiseconds; default 100ms */
+	uint8_t version;                  /* of IPv4: 3, or 2 in independent mode; IPv6: 3 */
+	int64_t advertisement_interval_ns; /* 10ms..40.95s, whole centiseconds; default 100ms;
+	                                      version 2: whole seconds, default 1s */
 	bool preempt;                     /* default no */
 	int64_t preempt_delay_ns;
 	bool accept;                      /* default yes: packets to virtual addresses */

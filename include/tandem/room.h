@@ -93,6 +93,7 @@ struct td_msg_server_health {
 
 struct td_msg_last_words {
 	uint32_t ifindex;
+	uint8_t family;        /* an interface may have a virtual router of each */
 	uint16_t len;          /* 0 = nothing to say on this interface any more */
 	uint8_t frame[256];    /* complete Ethernet frame: priority-0 advertisement */
 };

@@ -86,11 +86,13 @@ static bool
 own_address(const struct td_config *config, const struct td_interface *interface,
     uint8_t family, struct td_addr *ret_addr)
 {
+	const struct td_addr *own =
+	    &interface->node_address[family == TD_AF_INET6][config->self];
 	struct ifaddrs *list, *ifa;
 	bool found = false;
 
-	if (interface->node_address[config->self].family == family) {
-		*ret_addr = interface->node_address[config->self];
+	if (own->family != 0 && !td_addr_is_link_local(own)) {
+		*ret_addr = *own;
 		return true;
 	}
 	if (getifaddrs(&list) < 0)

@@ -288,6 +288,36 @@ def test_open_answers_closed_is_silent(a, name):
     assert ask(), f"open again: {name}"
 
 
+SIX_MAC = "00:00:5e:00:02:33"
+
+
+@pytest.fixture
+def six(a):
+    """A second virtual router on eth0, for IPv6, with a device and a lease of its own."""
+    a(f"fence member eth0 {VMAC['eth0']} {ROUTER} 4 0")
+    a(f"fence member eth0 {SIX_MAC} {ROUTER} 6 1")
+    for address in (VIP6["eth0"], "fe80::1"):
+        a(f"fence add eth0 {address} 1")
+    ns_sh("a", f"""
+        ip link add six0 link eth0 address {SIX_MAC} type macvlan mode private
+        ip link set six0 addrgenmode none
+        sysctl -qw net.ipv6.conf.six0.accept_dad=0
+        ip -6 addr flush dev veth0; ip link set six0 up
+        ip addr add {VIP6['eth0']}/64 dev six0 nodad; ip addr add fe80::1/64 dev six0 nodad""")
+    yield a
+    ns_sh("a", "ip link del six0")
+
+
+def test_two_routers_on_one_parent_have_a_lease_each(six):
+    for four, other in ((60000, 0), (0, 60000), (60000, 60000), (0, 0)):
+        six(f"fence renew {four} 0")
+        six(f"fence renew {other} 1")
+        assert question_arp() == bool(four), (four, other)
+        assert emission("eth0") == bool(four), (four, other)
+        assert question_nd() == bool(other), (four, other)
+        assert emission("eth0", source=SIX_MAC) == bool(other), (four, other)
+
+
 @pytest.mark.parametrize("name", ALWAYS)
 def test_what_a_closed_fence_lets_through(a, name):
     a("fence close")

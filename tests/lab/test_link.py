@@ -369,6 +369,7 @@ def test_leftovers_on_a_parent_without_virtual_mac(a):
     a.kill()
     second = Driver("a")
     second("link new lab")
+    second("link open eth1 52 nomac 10.9.2.1/24")
     second("link reconcile eth1")
     assert addresses("a", "eth1") & {"10.9.2.1/24"} == set()
     assert "10.9.2.2/24" in addresses("a", "eth1")
@@ -461,15 +462,16 @@ def test_promotion_of_a_hundred_addresses_does_not_delay_adverts(a, family):
         many = " ".join(f"fd09:1::1:{n:x}/64" for n in range(1, 101))
     a(f"link open eth0 51 mac {many} via 192.0.2.0/24 10.9.1.100")
     a("link restore eth0")
+    device = "td51-eth0" if family == 4 else "td51v6-eth0"
     inside_call, complete, removed = [], [], []
     for _ in range(7):
         begun = time.monotonic()
         inside_call.append(int(a("link promote eth0").split("=")[1]))
         wait_until(lambda: len(routes("a")) == 1, what="the route, which comes last")
         complete.append(round((time.monotonic() - begun) * 1e6))
-        assert len(addresses("a", "td51-eth0")) == (100 if family == 4 else 101)
+        assert len(addresses("a", device)) == (100 if family == 4 else 101)
         removed.append(int(a("link demote eth0").split("=")[1]))
-        assert addresses("a", "td51-eth0") == set()
+        assert addresses("a", device) == set()
     print(f"IPv{family}, 100 addresses, us: promotion {sorted(inside_call)}, "
           f"complete (and seen by ip) {sorted(complete)}, demotion {sorted(removed)}")
     assert sorted(inside_call)[3] < 5000 and sorted(removed)[3] < 10000, "medians"
@@ -484,7 +486,54 @@ def test_a_demotion_ends_a_promotion_that_is_still_going_on(a):
     for _ in range(3):
         assert a.read_line().startswith("ok")
     a("link facts eth0")
+    assert "td51v6-eth0" in ns_sh("a", "ip link show")
+    assert addresses("a", "td51v6-eth0") == set()
+
+
+FOUR = f"eth0 51 mac {VIP['eth0']}/24"
+SIX = f"six=eth0 51 mac {VIP6['eth0']}/64"
+SIX_LL = "fe80::200:5eff:fe00:233/64"
+
+
+def test_two_routers_on_one_parent_have_a_device_and_a_mac_each(a):
+    a(f"link open {FOUR}")
+    a(f"link open {SIX}")
+    a("link reconcile eth0 six")
+    for member in ("eth0", "six"):
+        a(f"link restore {member}")
+        a(f"link promote {member}")
+    assert "00:00:5e:00:01:33" in ns_sh("a", "ip link show td51-eth0")
+    assert "00:00:5e:00:02:33" in ns_sh("a", "ip link show td51v6-eth0")
+    assert addresses("a", "td51-eth0") == {f"{VIP['eth0']}/24"}
+    assert addresses("a", "td51v6-eth0") == {f"{VIP6['eth0']}/64", SIX_LL}
+    a("link demote eth0")
     assert addresses("a", "td51-eth0") == set()
+    assert addresses("a", "td51v6-eth0") == {f"{VIP6['eth0']}/64", SIX_LL}
+    # What happens to the parent, or to one device, is told to whom it concerns.
+    ns_sh("a", "ip link set eth0 down")
+    for _ in range(2):
+        a.wait_event("carrier eth0")
+    ns_sh("a", "ip link set eth0 up")
+    for _ in range(2):
+        a.wait_event("carrier eth0")
+    ns_sh("a", f"ip -6 addr del {VIP6['eth0']}/64 dev td51v6-eth0")
+    wait_until(lambda: addresses("a", "td51v6-eth0") == {f"{VIP6['eth0']}/64", SIX_LL},
+               what="the address put back")
+
+
+def test_the_device_of_a_family_that_left_the_configuration_goes(a):
+    a(f"link open {FOUR}")
+    a(f"link open {SIX}")
+    for member in ("eth0", "six"):
+        a(f"link restore {member}")
+    a.kill()
+    second = Driver("a")
+    second("link new lab")
+    second(f"link open {FOUR}")
+    second("link reconcile eth0")
+    assert ns_sh("a", "ip link show td51-eth0")
+    assert ns_sh("a", "ip link show td51v6-eth0", check=False) == ""
+    second.close()
 
 
 def test_announcements_first_of_every_address_at_once(a):

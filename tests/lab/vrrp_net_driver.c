@@ -29,8 +29,10 @@
 #define LINE_BYTES 32768
 #define MEMBERS_MAX 4
 
-/* A member with what vrrpd keeps beside it. */
+/* A member with what vrrpd keeps beside it. Commands name it by its handle: the
+ * interface, or what stands before "=" in "six=eth0" where two share one. */
 struct member {
+	char handle[TD_IFNAME_MAX];
 	struct td_interface interface;
 	struct link_member *link;
 	struct announce *announce;
@@ -94,6 +96,7 @@ fence_command(struct driver *d, char **w, int n)
 	const char *what = w[1];
 	struct td_instant now = clock_now();
 	uint32_t ifindex = n > 2 ? if_nametoindex(w[2]) : 0;
+	unsigned lease = 0;
 	char text[512] = "";
 	int result = 0;
 
@@ -111,20 +114,26 @@ fence_command(struct driver *d, char **w, int n)
 		d->fds = copies;
 		result = fence_new(&d->fds, w[2], &d->fence);
 	} else if (strcmp(what, "member") == 0) {
+		/* NAME MAC OWN_MAC [4|6 LEASE]: one of two on this parent */
 		struct fence_member member = { .ifindex = ifindex };
 
+		if (n > 6) {
+			member.family = w[5][0] == '6' ? AF_INET6 : AF_INET;
+			member.lease = (unsigned)atoi(w[6]);
+		}
 		member.has_virtual_mac = parse_mac(w[3], member.virtual_mac);
 		(void)parse_mac(w[4], member.own_mac);
 		result = fence_member_set(d->fence, &member);
 	} else if (strcmp(what, "unmember") == 0) {
 		result = fence_member_remove(d->fence, ifindex);
 	} else if (strcmp(what, "add") == 0 || strcmp(what, "remove") == 0) {
-		struct td_addr addr;
+		struct td_addr addr; /* NAME ADDRESS [LEASE] */
 
+		lease = n > 4 ? (unsigned)atoi(w[4]) : 0;
 		if (!td_addr_parse(w[3], &addr))
 			result = -EINVAL;
 		else if (what[0] == 'a')
-			result = fence_address_add(d->fence, &addr, ifindex, 0);
+			result = fence_address_add(d->fence, &addr, ifindex, lease);
 		else
 			result = fence_address_remove(d->fence, &addr, ifindex);
 	} else if (strcmp(what, "attach") == 0) {
@@ -136,10 +145,9 @@ fence_command(struct driver *d, char **w, int n)
 	} else if (strcmp(what, "prune") == 0) {
 		result = fence_prune(d->fence);
 	} else if (strcmp(what, "renew") == 0) {
-		/* milliseconds of lease; 0 = long */
-		long ms = atol(w[2]);
-
-		fence_renew(d->fence, 0, instant_add(now, ms * NS_PER_MS));
+		/* milliseconds; which lease */
+		lease = n > 3 ? (unsigned)atoi(w[3]) : 0;
+		fence_renew(d->fence, lease, instant_add(now, atol(w[2]) * NS_PER_MS));
 	} else if (strcmp(what, "keep") == 0) {
 		d->lease_ns = atol(w[2]) * NS_PER_MS;
 		d->renew_every_ns = atol(w[3]) * NS_PER_MS;
@@ -265,7 +273,7 @@ static struct member *
 find_member(struct driver *d, const char *name)
 {
 	for (unsigned i = 0; i < d->member_count; i++)
-		if (strcmp(d->members[i].interface.name, name) == 0)
+		if (strcmp(d->members[i].handle, name) == 0)
 			return &d->members[i];
 	return NULL;
 }
@@ -373,7 +381,11 @@ link_command(struct driver *d, char **w, int n)
 			forget_interface(&d->members[--d->member_count]);
 	} else if (strcmp(what, "open") == 0) {
 		struct member *member = &d->members[d->member_count++];
+		size_t len = strcspn(w[2], "=");
 
+		snprintf(
+		    member->handle, sizeof(member->handle), "%.*s", (int)len, w[2]);
+		w[2] += w[2][len] == '=' ? len + 1 : 0;
 		result = parse_interface(w + 2, n - 2, &member->interface);
 		if (result == 0)
 			result = link_member_open(
@@ -383,10 +395,10 @@ link_command(struct driver *d, char **w, int n)
 		unsigned count = 0;
 
 		for (int i = 2; i < n && count < MEMBERS_MAX; i++) {
-			list[count] = (struct td_interface){ .virtual_mac = true };
-			snprintf(
-			    list[count].name, sizeof(list[count].name), "%s", w[i]);
-			count++;
+			const struct member *member = find_member(d, w[i]);
+
+			if (member != NULL)
+				list[count++] = member->interface;
 		}
 		result = link_reconcile(d->link, list, count);
 	} else {

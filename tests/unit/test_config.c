@@ -237,7 +237,21 @@ variants_that_are_right_are_accepted(void **state)
 		    "adverts: none, virtual_mac: no," },
 		{ "unicast with both own addresses", "vrid: 1,",
 		    "vrid: 1, adverts: unicast,"
-		    " node_addresses: [\"2001:db8::2\", \"2001:db8::3\"]," },
+		    " node_addresses: [\"fe80::2\", \"fe80::3\"]," },
+		{ "own addresses of both families", "vrid: 1,",
+		    "vrid: 1, node_addresses: [192.0.2.2, 192.0.2.3,"
+		    " \"2001:db8::2\", \"2001:db8::3\"]," },
+		{ "unicast in one family of two", "[\"2001:db8::1/64\"]",
+		    "[\"2001:db8::1/64\", 192.0.2.1/24], adverts: unicast,"
+		    " node_addresses: [192.0.2.2, 192.0.2.3]" },
+		{ "mode independent over IPv6 alone",
+		    "interfaces:", "vrrp: {mode: independent}\ninterfaces:" },
+		{ "an address owner in mode independent",
+		    "nodes:\n  - {name: a, priority: 1,",
+		    "vrrp: {mode: independent}\n"
+		    "nodes:\n  - {name: a, priority: 255," },
+		{ "version 2 in mode independent", "interfaces:",
+		    "vrrp: {mode: independent, version: 2}\ninterfaces:" },
 		{ "a rotation key", "name: a,",
 		    "name: a, public_key_next: "
 		    "\"D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs\"," },

@@ -77,7 +77,10 @@ plain_messages_arrive_as_sent(void **state)
 		{ .kind = TD_MSG_SERVER_HEALTH,
 		    .server_health = { 1, 2, 3, true, "Layer4 check passed", -5 } },
 		{ .kind = TD_MSG_LAST_WORDS,
-		    .last_words = { .ifindex = 4, .len = 3, .frame = { 1, 0, 3 } } },
+		    .last_words = { .ifindex = 4,
+			.family = TD_AF_INET6,
+			.len = 3,
+			.frame = { 1, 0, 3 } } },
 		{ .kind = TD_MSG_LAST_WORDS, .last_words = { .ifindex = 4 } },
 	};
 

@@ -4,6 +4,7 @@
 #include <tandem/assert.h>
 
 #define PRIORITY_OWNER 255
+#define VERSION_2 2
 
 static void
 act(struct vrrp_actions *out, enum vrrp_action_kind kind)
@@ -12,17 +13,22 @@ act(struct vrrp_actions *out, enum vrrp_action_kind kind)
 	out->list[out->count++] = kind;
 }
 
-/* RFC 9568 section 6.1; multiplied before divided, so that 10 ms keeps its skew. */
+/* RFC 9568 section 6.1; multiplied before divided, so that 10 ms keeps its skew. In
+ * version 2 it is a part of a second, whatever the interval: RFC 3768 section 6.1. */
 static int64_t
-skew_time_ns(uint8_t priority, int64_t interval_ns)
+skew_time_ns(
+    const struct vrrp_config *cfg, const struct vrrp_router *r, uint8_t priority)
 {
-	return (256 - priority) * interval_ns / 256;
+	int64_t whole_ns =
+	    cfg->version == VERSION_2 ? NS_PER_S : r->active_adver_interval_ns;
+
+	return (256 - priority) * whole_ns / 256;
 }
 
 int64_t
 vrrp_skew_time_ns(const struct vrrp_config *cfg, const struct vrrp_router *r)
 {
-	return skew_time_ns(cfg->priority, r->active_adver_interval_ns);
+	return skew_time_ns(cfg, r, cfg->priority);
 }
 
 int64_t
@@ -36,21 +42,23 @@ vrrp_priority_changed(const struct vrrp_config *cfg, struct vrrp_router *r, uint
 {
 	if (r->state != VRRP_BACKUP)
 		return;
-	r->deadline = instant_add(r->deadline,
-	    vrrp_skew_time_ns(cfg, r) - skew_time_ns(old, r->active_adver_interval_ns));
+	r->deadline = instant_add(
+	    r->deadline, vrrp_skew_time_ns(cfg, r) - skew_time_ns(cfg, r, old));
 }
 
 void
 vrrp_init(struct vrrp_router *r)
 {
-	*r = (struct vrrp_router){ .state = VRRP_INITIALIZE, .deadline = TD_NEVER };
+	*r = (struct vrrp_router){
+		.state = VRRP_INITIALIZE, .deadline = TD_NEVER, .preempt_at = TD_NEVER
+	};
 }
 
 static void
 become_initialize(struct vrrp_router *r)
 {
 	r->state = VRRP_INITIALIZE;
-	r->deadline = TD_NEVER;
+	r->deadline = r->preempt_at = TD_NEVER;
 }
 
 static void
@@ -58,6 +66,7 @@ become_active(const struct vrrp_config *cfg, struct vrrp_router *r,
     struct td_instant now, struct vrrp_actions *out)
 {
 	r->state = VRRP_ACTIVE;
+	r->preempt_at = TD_NEVER;
 	r->deadline = instant_add(now, cfg->advertisement_interval_ns);
 	act(out, VRRP_DO_SEND_ADVERT);
 	act(out, VRRP_DO_PROMOTE);
@@ -68,7 +77,8 @@ become_backup(const struct vrrp_config *cfg, struct vrrp_router *r, int64_t inte
     struct td_instant now)
 {
 	r->state = VRRP_BACKUP;
-	r->active_adver_interval_ns = interval_ns;
+	if (cfg->version != VERSION_2)
+		r->active_adver_interval_ns = interval_ns;
 	r->deadline = instant_add(now, vrrp_active_down_interval_ns(cfg, r));
 }
 
@@ -92,6 +102,25 @@ initialize_step(const struct vrrp_config *cfg, struct vrrp_router *r,
 	}
 }
 
+/* Preempt_Mode, which the owner has whatever is configured (section 6.1), and our
+ * delay, counted from the first advertisement of a lower priority. */
+static bool
+preempts(const struct vrrp_config *cfg, struct vrrp_router *r, uint8_t priority,
+    struct td_instant now)
+{
+	if (priority >= cfg->priority) {
+		r->preempt_at = TD_NEVER;
+		return false;
+	}
+	if (cfg->priority == PRIORITY_OWNER)
+		return true;
+	if (!cfg->preempt_mode)
+		return false;
+	r->preempt_at =
+	    instant_earlier(r->preempt_at, instant_add(now, cfg->preempt_delay_ns));
+	return instant_reached(now, r->preempt_at);
+}
+
 /* RFC 9568 section 6.4.2 */
 static void
 backup_step(const struct vrrp_config *cfg, struct vrrp_router *r,
@@ -110,7 +139,7 @@ backup_step(const struct vrrp_config *cfg, struct vrrp_router *r,
 	case VRRP_EV_ADVERT:
 		if (ev->advert.priority == 0)
 			r->deadline = instant_add(now, vrrp_skew_time_ns(cfg, r));
-		else if (!cfg->preempt_mode || ev->advert.priority >= cfg->priority)
+		else if (!preempts(cfg, r, ev->advert.priority, now))
 			become_backup(cfg, r, ev->advert.max_adver_interval_ns, now);
 		/* Otherwise discard: our own Active_Down_Timer will preempt. */
 		break;
@@ -152,7 +181,7 @@ active_step(const struct vrrp_config *cfg, struct vrrp_router *r,
 		} else if (advert_wins(cfg, ev)) {
 			become_backup(cfg, r, ev->advert.max_adver_interval_ns, now);
 			act(out, VRRP_DO_DEMOTE);
-		} else {
+		} else if (cfg->version != VERSION_2) {
 			/* New in RFC 9568: it silences the loser at once and repairs
 			 * the bridges that its advertisement has misled. */
 			act(out, VRRP_DO_SEND_ADVERT);

@@ -1,7 +1,8 @@
 /*
  * vrrp_fsm.h - the election of one Virtual Router by the letter (mode: independent).
  *
- * Source   RFC 9568 sections 6.1 to 6.4 with errata; rows in docs/vrrp-transitions.md.
+ * Source   RFC 9568 sections 6.1 to 6.4 with errata; version 2: RFC 3768 section 6.
+ *          preempt_delay is ours. Rows in docs/vrrp-transitions.md.
  * Units    nanoseconds of CLOCK_BOOTTIME.
  * Memory   the caller owns everything; no pointer is kept after return.
  * Errors   none: every (state, event) pair is defined.
@@ -19,17 +20,22 @@
 enum vrrp_state { VRRP_INITIALIZE, VRRP_BACKUP, VRRP_ACTIVE };
 
 struct vrrp_config {
+	uint8_t version;  /* 3 or 2 */
 	uint8_t priority; /* 1..255; 255 = the owner of the addresses */
 	int64_t advertisement_interval_ns;
 	bool preempt_mode;
-	struct td_addr primary; /* our source address: decides a tie */
+	int64_t preempt_delay_ns; /* a lower Active Router is borne so long */
+	struct td_addr primary;   /* our source address: decides a tie */
 };
 
 struct vrrp_router {
 	enum vrrp_state state;
-	int64_t active_adver_interval_ns; /* learned from the Active Router */
+	int64_t active_adver_interval_ns; /* learned from the Active Router; version 2
+					     knows only the configured one */
 	struct td_instant deadline;       /* Active_Down_Timer in Backup, Adver_Timer in
 					     Active: the RFC never runs both */
+	struct td_instant preempt_at;     /* Backup of a lower Active Router: not obeyed
+					     from here on; TD_NEVER = none was heard */
 };
 
 enum vrrp_event_kind {

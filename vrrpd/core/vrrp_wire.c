@@ -9,8 +9,9 @@
 #define IPV4_FRAGMENT_MASK 0x3fff /* more fragments, or an offset */
 #define IPV4_TOS_CONTROL 0xc0
 #define ETHERTYPE_IPV4 0x0800
-
-const uint8_t vrrp_group_mac_v4[6] = { 0x01, 0x00, 0x5e, 0x00, 0x00, 0x12 };
+#define ETHERTYPE_IPV6 0x86dd
+#define V2_INTERVAL_S_MAX 255
+#define V2_AUTH_NONE 0
 
 void
 vrrp_virtual_mac(uint8_t family, uint8_t vrid, uint8_t ret_mac[6])
@@ -37,6 +38,15 @@ vrrp_group(uint8_t family)
 		group.bytes[3] = 18;
 	}
 	return group;
+}
+
+const uint8_t *
+vrrp_group_mac(uint8_t family)
+{
+	static const uint8_t mac4[6] = { 0x01, 0x00, 0x5e, 0x00, 0x00, 0x12 };
+	static const uint8_t mac6[6] = { 0x33, 0x33, 0x00, 0x00, 0x00, 0x12 };
+
+	return family == TD_AF_INET6 ? mac6 : mac4;
 }
 
 static size_t
@@ -112,13 +122,40 @@ vrrp_ipv4_decode(const uint8_t *packet, size_t len, struct vrrp_packet *ret_pack
 	return VRRP_OK;
 }
 
+enum vrrp_drop
+vrrp_ipv6_decode(const uint8_t *packet, size_t len, struct vrrp_packet *ret_packet)
+{
+	struct td_reader rd = { packet, len, false };
+	struct vrrp_packet p;
+	uint32_t version_flow = read_be32(&rd);
+	uint16_t payload_len = read_be16(&rd);
+	uint8_t next_header = read_u8(&rd);
+
+	memset(&p, 0, sizeof(p));
+	p.ttl = read_u8(&rd);
+	p.source.family = p.destination.family = TD_AF_INET6;
+	read_bytes(&rd, p.source.bytes, 16);
+	read_bytes(&rd, p.destination.bytes, 16);
+	/* A fragment has another next header, and so has any extension. */
+	if (rd.failed || version_flow >> 28 != 6 || next_header != VRRP_PROTOCOL ||
+	    payload_len > len - IPV6_HEADER_BYTES)
+		return VRRP_DROP_IP_HEADER;
+	p.payload = packet + IPV6_HEADER_BYTES;
+	p.payload_len = payload_len;
+	*ret_packet = p;
+	return VRRP_OK;
+}
+
+/* Version 2 has no pseudo-header: RFC 3768 section 5.3.8. */
 static bool
-checksum_form(const uint8_t *message, size_t len, const struct td_addr *source,
-    const struct td_addr *destination, enum vrrp_checksum *ret_form)
+checksum_form(uint8_t version, const uint8_t *message, size_t len,
+    const struct td_addr *source, const struct td_addr *destination,
+    enum vrrp_checksum *ret_form)
 {
 	uint64_t sum = sum_words(0, message, len);
 
-	if (sum_fold(sum + sum_pseudo_header(source, destination, len)) == 0xffff) {
+	if (version != VRRP_VERSION_2 &&
+	    sum_fold(sum + sum_pseudo_header(source, destination, len)) == 0xffff) {
 		*ret_form = VRRP_CHECKSUM_PSEUDO_HEADER;
 		return true;
 	}
@@ -129,51 +166,64 @@ checksum_form(const uint8_t *message, size_t len, const struct td_addr *source,
 	return false;
 }
 
+static bool
+is_link_local(const uint8_t address[16])
+{
+	return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+}
+
 enum vrrp_drop
-vrrp_advert_decode(const uint8_t *message, size_t len, const struct td_addr *source,
-    const struct td_addr *destination, struct vrrp_advert *ret_advert)
+vrrp_advert_decode(uint8_t version, const uint8_t *message, size_t len,
+    const struct td_addr *source, const struct td_addr *destination,
+    struct vrrp_advert *ret_advert)
 {
 	struct td_reader rd = { message, len, false };
 	struct vrrp_advert a;
-	struct td_addr first;
+	bool v2 = version == VRRP_VERSION_2;
 	uint8_t version_type;
+	uint16_t interval;
 	size_t each = address_len(source->family), message_len;
 
+	td_assert(!v2 || source->family == TD_AF_INET);
 	memset(&a, 0, sizeof(a));
+	a.version = version;
 	a.family = source->family;
 	version_type = read_u8(&rd);
 	a.vrid = read_u8(&rd);
 	a.priority = read_u8(&rd);
 	a.address_count = read_u8(&rd);
-	a.max_adver_interval_ns = (read_be16(&rd) & INTERVAL_CS_MAX) * NS_PER_CS;
+	interval = read_be16(&rd);
+	a.max_adver_interval_ns = v2 ? (interval & 0xff) * NS_PER_S
+				     : (interval & INTERVAL_CS_MAX) * NS_PER_CS;
 	(void)read_be16(&rd);
 
 	if (rd.failed)
 		return VRRP_DROP_TRUNCATED;
-	if (version_type >> 4 != VRRP_VERSION)
+	if (version_type >> 4 != version)
 		return VRRP_DROP_VERSION;
 	if ((version_type & 0x0f) != VRRP_TYPE_ADVERTISEMENT)
 		return VRRP_DROP_TYPE;
+	if (v2 && interval >> 8 != V2_AUTH_NONE)
+		return VRRP_DROP_AUTH;
 	if (a.address_count == 0)
 		return VRRP_DROP_COUNT;
 	/* More bytes than the count needs are summed: the draft authentication trailer
 	 * follows the list but is no part of the message, so only `message_len` counts.
 	 */
-	message_len = VRRP_HEADER_BYTES + a.address_count * each;
 	a.addresses = read_take(&rd, a.address_count * each);
+	if (v2)
+		(void)read_take(&rd, VRRP_AUTH_BYTES);
+	message_len =
+	    VRRP_HEADER_BYTES + a.address_count * each + (v2 ? VRRP_AUTH_BYTES : 0);
 	if (rd.failed)
 		return VRRP_DROP_LENGTH;
-	if (!checksum_form(message, message_len, source, destination, &a.checksum))
+	if (!checksum_form(
+		version, message, message_len, source, destination, &a.checksum))
 		return VRRP_DROP_CHECKSUM;
 	if (a.max_adver_interval_ns == 0)
 		return VRRP_DROP_INTERVAL;
-	if (a.family == TD_AF_INET6) {
-		memset(&first, 0, sizeof(first));
-		first.family = TD_AF_INET6;
-		memcpy(first.bytes, a.addresses, 16);
-		if (first.bytes[0] != 0xfe || (first.bytes[1] & 0xc0) != 0x80)
-			return VRRP_DROP_LINK_LOCAL;
-	}
+	if (a.family == TD_AF_INET6 && !is_link_local(a.addresses))
+		return VRRP_DROP_LINK_LOCAL;
 	*ret_advert = a;
 	return VRRP_OK;
 }
@@ -191,8 +241,10 @@ vrrp_receive(const uint8_t *packet, size_t len, const struct vrrp_accept *accept
 {
 	struct vrrp_packet p;
 	struct vrrp_advert a;
-	struct td_addr group = vrrp_group(TD_AF_INET);
-	enum vrrp_drop drop = vrrp_ipv4_decode(packet, len, &p);
+	struct td_addr group = vrrp_group(accept->family);
+	enum vrrp_drop drop = accept->family == TD_AF_INET6
+				  ? vrrp_ipv6_decode(packet, len, &p)
+				  : vrrp_ipv4_decode(packet, len, &p);
 
 	if (drop != VRRP_OK)
 		return drop;
@@ -203,8 +255,8 @@ vrrp_receive(const uint8_t *packet, size_t len, const struct vrrp_accept *accept
 		return VRRP_DROP_OWN;
 	if (p.ttl != VRRP_TTL)
 		return VRRP_DROP_TTL;
-	drop =
-	    vrrp_advert_decode(p.payload, p.payload_len, &p.source, &p.destination, &a);
+	drop = vrrp_advert_decode(
+	    accept->version, p.payload, p.payload_len, &p.source, &p.destination, &a);
 	if (drop != VRRP_OK)
 		return drop;
 	if (a.vrid != accept->vrid)
@@ -213,38 +265,62 @@ vrrp_receive(const uint8_t *packet, size_t len, const struct vrrp_accept *accept
 		return VRRP_DROP_DESTINATION;
 	if (accept->peer.family != 0 && !same_address(&p.source, &accept->peer))
 		return VRRP_DROP_SOURCE;
+	if (accept->version == VRRP_VERSION_2 &&
+	    a.max_adver_interval_ns != accept->interval_ns)
+		return VRRP_DROP_INTERVAL_MISMATCH;
 	*ret_advert = a;
 	return VRRP_OK;
+}
+
+/* The 16 bits between the address count and the checksum; false: out of range. */
+static bool
+interval_field(const struct vrrp_advert *advert, uint16_t *ret_field)
+{
+	bool v2 = advert->version == VRRP_VERSION_2;
+	int64_t unit = v2 ? NS_PER_S : NS_PER_CS;
+	int64_t count = advert->max_adver_interval_ns / unit;
+
+	if (count < 1 || count > (v2 ? V2_INTERVAL_S_MAX : INTERVAL_CS_MAX) ||
+	    (v2 && advert->max_adver_interval_ns % unit != 0))
+		return false;
+	*ret_field = (uint16_t)count; /* reserved bits, or authentication type: 0 */
+	return true;
 }
 
 size_t
 vrrp_advert_encode(const struct vrrp_advert *advert, const struct td_addr *source,
     const struct td_addr *destination, uint8_t *buf, size_t size)
 {
+	static const uint8_t no_auth[VRRP_AUTH_BYTES];
 	struct td_writer wr = { buf, size, false };
-	int64_t interval_cs = advert->max_adver_interval_ns / NS_PER_CS;
+	bool v2 = advert->version == VRRP_VERSION_2;
 	size_t each = address_len(advert->family), len;
+	uint16_t interval;
 	uint64_t sum;
 	uint16_t checksum;
 
 	td_assert(
 	    source->family == advert->family && destination->family == advert->family);
 	td_assert(advert->address_count >= 1);
-	if (interval_cs < 1 || interval_cs > INTERVAL_CS_MAX)
+	td_assert(
+	    advert->version == VRRP_VERSION || (v2 && advert->family == TD_AF_INET));
+	if (!interval_field(advert, &interval))
 		return 0;
-	write_u8(&wr, VRRP_VERSION << 4 | VRRP_TYPE_ADVERTISEMENT);
+	write_u8(&wr, (uint8_t)(advert->version << 4 | VRRP_TYPE_ADVERTISEMENT));
 	write_u8(&wr, advert->vrid);
 	write_u8(&wr, advert->priority);
 	write_u8(&wr, advert->address_count);
-	write_be16(&wr, (uint16_t)interval_cs);
+	write_be16(&wr, interval);
 	write_be16(&wr, 0);
 	write_bytes(&wr, advert->addresses, advert->address_count * each);
+	if (v2)
+		write_bytes(&wr, no_auth, sizeof(no_auth));
 	if (wr.failed)
 		return 0;
 	len = size - wr.left;
 	sum = sum_words(0, buf, len);
-	if (advert->checksum == VRRP_CHECKSUM_PSEUDO_HEADER ||
-	    advert->family == TD_AF_INET6)
+	if (!v2 && (advert->checksum == VRRP_CHECKSUM_PSEUDO_HEADER ||
+		       advert->family == TD_AF_INET6))
 		sum += sum_pseudo_header(source, destination, len);
 	checksum = (uint16_t)~sum_fold(sum);
 	buf[6] = (uint8_t)(checksum >> 8);
@@ -252,40 +328,66 @@ vrrp_advert_encode(const struct vrrp_advert *advert, const struct td_addr *sourc
 	return len;
 }
 
-size_t
-vrrp_frame_encode(const struct vrrp_advert *advert, const uint8_t source_mac[6],
-    const uint8_t destination_mac[6], const struct td_addr *source,
-    const struct td_addr *destination, uint8_t *buf, size_t size)
+static void
+write_ipv4(struct td_writer *wr, const struct td_addr *source,
+    const struct td_addr *destination, size_t message_len)
 {
-	struct td_writer wr = { buf, size, false };
-	const size_t headers = ETHER_HEADER_BYTES + IPV4_HEADER_BYTES;
-	uint8_t *ip = buf + ETHER_HEADER_BYTES;
-	size_t message_len;
+	uint8_t *ip = wr->at;
 	uint16_t checksum;
 
-	if (size <= headers)
-		return 0;
-	message_len = vrrp_advert_encode(
-	    advert, source, destination, buf + headers, size - headers);
-	if (message_len == 0)
-		return 0;
-	write_bytes(&wr, destination_mac, 6);
-	write_bytes(&wr, source_mac, 6);
-	write_be16(&wr, ETHERTYPE_IPV4);
-	write_u8(&wr, 0x45);
-	write_u8(&wr, IPV4_TOS_CONTROL);
-	write_be16(&wr, (uint16_t)(IPV4_HEADER_BYTES + message_len));
-	write_be16(&wr, 0); /* identification: nobody fragments it */
-	write_be16(&wr, 0);
-	write_u8(&wr, VRRP_TTL);
-	write_u8(&wr, VRRP_PROTOCOL);
-	write_be16(&wr, 0);
-	write_bytes(&wr, source->bytes, 4);
-	write_bytes(&wr, destination->bytes, 4);
-	td_assert(!wr.failed);
+	write_u8(wr, 0x45);
+	write_u8(wr, IPV4_TOS_CONTROL);
+	write_be16(wr, (uint16_t)(IPV4_HEADER_BYTES + message_len));
+	write_be16(wr, 0); /* identification: nobody fragments it */
+	write_be16(wr, 0);
+	write_u8(wr, VRRP_TTL);
+	write_u8(wr, VRRP_PROTOCOL);
+	write_be16(wr, 0);
+	write_bytes(wr, source->bytes, 4);
+	write_bytes(wr, destination->bytes, 4);
+	td_assert(!wr->failed);
 	checksum = (uint16_t)~sum_fold(sum_words(0, ip, IPV4_HEADER_BYTES));
 	ip[10] = (uint8_t)(checksum >> 8);
 	ip[11] = (uint8_t)checksum;
+}
+
+static void
+write_ipv6(struct td_writer *wr, const struct td_addr *source,
+    const struct td_addr *destination, size_t message_len)
+{
+	write_be32(wr, 6U << 28 | IPV4_TOS_CONTROL << 20);
+	write_be16(wr, (uint16_t)message_len);
+	write_u8(wr, VRRP_PROTOCOL);
+	write_u8(wr, VRRP_TTL);
+	write_bytes(wr, source->bytes, 16);
+	write_bytes(wr, destination->bytes, 16);
+	td_assert(!wr->failed);
+}
+
+size_t
+vrrp_frame_encode(const struct vrrp_advert *advert, const uint8_t source_mac[6],
+    const struct td_addr *source, uint8_t *buf, size_t size)
+{
+	struct td_writer wr = { buf, size, false };
+	struct td_addr group = vrrp_group(advert->family);
+	bool v6 = advert->family == TD_AF_INET6;
+	size_t headers =
+	    ETHER_HEADER_BYTES + (v6 ? IPV6_HEADER_BYTES : IPV4_HEADER_BYTES);
+	size_t message_len;
+
+	if (size <= headers)
+		return 0;
+	message_len =
+	    vrrp_advert_encode(advert, source, &group, buf + headers, size - headers);
+	if (message_len == 0)
+		return 0;
+	write_bytes(&wr, vrrp_group_mac(advert->family), 6);
+	write_bytes(&wr, source_mac, 6);
+	write_be16(&wr, v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+	if (v6)
+		write_ipv6(&wr, source, &group, message_len);
+	else
+		write_ipv4(&wr, source, &group, message_len);
 	return headers + message_len;
 }
 
@@ -300,6 +402,7 @@ vrrp_drop_name(enum vrrp_drop drop)
 		[VRRP_DROP_TRUNCATED] = "truncated",
 		[VRRP_DROP_VERSION] = "version",
 		[VRRP_DROP_TYPE] = "type",
+		[VRRP_DROP_AUTH] = "auth_type",
 		[VRRP_DROP_COUNT] = "address_count",
 		[VRRP_DROP_LENGTH] = "length",
 		[VRRP_DROP_CHECKSUM] = "checksum",
@@ -307,8 +410,9 @@ vrrp_drop_name(enum vrrp_drop drop)
 		[VRRP_DROP_LINK_LOCAL] = "link_local",
 		[VRRP_DROP_VRID] = "vrid",
 		[VRRP_DROP_OWN] = "own",
-		[VRRP_DROP_SOURCE] = "source",
 		[VRRP_DROP_DESTINATION] = "destination",
+		[VRRP_DROP_SOURCE] = "source",
+		[VRRP_DROP_INTERVAL_MISMATCH] = "interval_mismatch",
 	};
 
 	td_assert(drop < VRRP_DROP_COUNT_OF_REASONS);
