@@ -57,6 +57,7 @@ model_lab(void)
 
 	memset(&config, 0, sizeof(config));
 	strcpy(config.cluster, "lab");
+	config.vrrp.accept = true;
 	strcpy(config.nodes[0].name, "r1");
 	strcpy(config.nodes[1].name, "r2");
 	config.nodes[0].sync_address[0] = model_addr("10.255.0.1");

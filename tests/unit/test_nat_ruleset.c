@@ -219,6 +219,26 @@ nothing(struct td_config *config)
 }
 
 static void
+independent(struct td_config *config)
+{
+	config->vrrp.mode = TD_VRRP_INDEPENDENT;
+}
+
+static void
+no_accept(struct td_config *config)
+{
+	config->vrrp.accept = false;
+}
+
+static void
+owner_no_accept(struct td_config *config)
+{
+	independent(config);
+	no_accept(config);
+	config->nodes[0].priority = 255;
+}
+
+static void
 lan_without_gateway(struct td_config *config)
 {
 	config->interfaces[1].address_count = 0;
@@ -339,6 +359,18 @@ static const struct row rows[] = {
 	    { "iifname { \"wan0\", \"td51-wan0\" } ip saddr @inside4 counter name "
 	      "drop_spoofed drop" },
 	    { NULL } },
+	{ "S7 ingress / a virtual router per family: both devices are the public side",
+	    independent,
+	    { "iifname { \"wan0\", \"td51-wan0\", \"td51v6-wan0\" } ip6 saddr "
+	      "@inside6 counter name drop_spoofed drop" },
+	    { NULL } },
+	{ "accept: no / a virtual address answers neighbour discovery alone", no_accept,
+	    { "chain input_virtual {\n\t\ticmpv6 type { nd-neighbor-solicit, "
+	      "nd-neighbor-advert } accept\n\t\tcounter name drop_unserved drop" },
+	    { "untracked accept\n\t\ticmp type echo-request" } },
+	{ "accept: no / an address owner accepts all the same", owner_no_accept,
+	    { "\t\ticmp type echo-request accept\n\t\ticmpv6 type echo-request" },
+	    { "nd-neighbor-solicit" } },
 	{ "L10 balancer / source list: others refused before the translation",
 	    balancer_sources,
 	    { "ip daddr 203.0.113.12 meta l4proto tcp th dport 80 ip saddr != { "

@@ -87,8 +87,36 @@ nat_compile_sets(struct nat_compiler *c)
 	}
 }
 
-/* The public members' devices: the parent and the virtual MAC device on it. A device
- * name that does not fit is numbered by the kernel and cannot be known here. */
+static bool
+has_family(const struct td_interface *interface, uint8_t family)
+{
+	for (uint32_t i = 0; i < interface->address_count; i++)
+		if (interface->addresses[i].addr.family == family)
+			return true;
+	return false;
+}
+
+/* One device carries both families, unless each is a virtual router of its own. A name
+ * that does not fit is numbered by the kernel and cannot be known here. */
+static void
+add_virtual_devices(struct nat_compiler *c, const struct td_interface *interface)
+{
+	bool has4 = has_family(interface, TD_AF_INET);
+	bool own6 = has_family(interface, TD_AF_INET6) &&
+		    (!has4 || c->config->vrrp.mode == TD_VRRP_INDEPENDENT);
+
+	for (unsigned f = 0; f < NAT_FAMILIES; f++) {
+		bool v6 = nat_family[f] == TD_AF_INET6;
+		char device[TD_IFNAME_MAX];
+		int len = snprintf(device, sizeof(device), "td%u%s-%s", interface->vrid,
+		    v6 ? "v6" : "", interface->name);
+
+		if (interface->virtual_mac && (v6 ? own6 : has4) && len < TD_IFNAME_MAX)
+			nat_text_add(&c->text, ", \"%s\"", device);
+	}
+}
+
+/* The public members' devices: the parent and what stands on it. */
 static bool
 public_devices(struct nat_compiler *c)
 {
@@ -97,17 +125,12 @@ public_devices(struct nat_compiler *c)
 
 	for (uint32_t i = 0; i < config->interface_count; i++) {
 		const struct td_interface *interface = &config->interfaces[i];
-		char device[TD_IFNAME_MAX];
-		int len;
 
 		if (!interface->is_public)
 			continue;
 		nat_text_add(&c->text, "%s\"%s\"",
 		    listed++ > 0 ? ", " : "\t\tiifname { ", interface->name);
-		len = snprintf(device, sizeof(device), "td%u-%s", interface->vrid,
-		    interface->name);
-		if (interface->virtual_mac && len < TD_IFNAME_MAX)
-			nat_text_add(&c->text, ", \"%s\"", device);
+		add_virtual_devices(c, interface);
 	}
 	return listed > 0;
 }
@@ -343,23 +366,37 @@ nat_compile_ingress(struct nat_compiler *c)
 	    drop_counter(c, NAT_DROP_INGRESS));
 }
 
+/* RFC 9568 section 6.1, Accept_Mode; an address owner always accepts. */
+static bool
+accepts_virtual(const struct td_config *config)
+{
+	return config->vrrp.accept || config->nodes[config->self].priority == 255;
+}
+
 /* What reaches the router itself. Its own addresses are the operator's business; a
- * virtual address answers echo and neighbour discovery and nothing else. */
+ * virtual address answers echo and neighbour discovery and nothing else, without
+ * "accept" neighbour discovery alone. */
 void
 nat_compile_input(struct nat_compiler *c)
 {
+	const char *accepted =
+	    accepts_virtual(c->config)
+		? "\t\tct state established,related,untracked accept\n"
+		  "\t\ticmp type echo-request accept\n"
+		  "\t\ticmpv6 type echo-request accept\n"
+		: "\t\ticmpv6 type { nd-neighbor-solicit, "
+		  "nd-neighbor-advert } accept\n";
+
 	nat_text_add(&c->text,
 	    "\tchain input_virtual {\n"
-	    "\t\tct state established,related,untracked accept\n"
-	    "\t\ticmp type echo-request accept\n"
-	    "\t\ticmpv6 type echo-request accept\n"
+	    "%s"
 	    "\t\tcounter name %s drop\n\t}\n"
 	    "\tchain input {\n"
 	    "\t\ttype filter hook input priority filter; policy accept;\n"
 	    "\t\tiif lo accept\n"
 	    "\t\tip daddr @virtual4 goto input_virtual\n"
 	    "\t\tip6 daddr @virtual6 goto input_virtual\n\t}\n",
-	    drop_counter(c, NAT_DROP_UNSERVED));
+	    accepted, drop_counter(c, NAT_DROP_UNSERVED));
 }
 
 /* Per network: the exceptions, then the default of the offering. */
