@@ -1,0 +1,225 @@
+"""Mode independent beside keepalived: {version 2 IPv4, version 3 IPv4, version 3 IPv6} x
+{virtual MAC, none} x {multicast, unicast}, each through the events of two routers' lives.
+
+A test is one event in one protocol; its four ways of speaking run at the same time, each on a
+segment of its own. It ends with tshark's judgement of all our advertisements (segment.py).
+"""
+import functools
+import itertools
+import threading
+import time
+import traceback
+
+import pytest
+
+from segment import Case, Segment, dropped, missing_program
+from tandemlab.host import wait_for
+
+PROTOCOLS = ((2, 4), (3, 4), (3, 6))
+HIGH, LOW = 150, 100
+
+
+def live(case, event, silent, path, failures):
+    segment = Segment(path, case)
+    try:
+        segment.up()
+        event(segment)
+        segment.stop_capture()
+        assert (segment.check_our_adverts() == 0) == silent
+    except Exception:  # of a thread: told by the test
+        failures.append(f"{case}: {traceback.format_exc()}")
+    finally:
+        segment.down()
+
+
+def each_way(event=None, silent=False):
+    """The event in all four ways; silent: ours never advertises, not even priority 0."""
+    if event is None:
+        return functools.partial(each_way, silent=silent)
+
+    @pytest.mark.parametrize("version, family", PROTOCOLS,
+                             ids=[f"v{v}-ipv{f}" for v, f in PROTOCOLS])
+    def test(version, family, tmp_path):
+        if (program := missing_program()) is not None:
+            pytest.skip(f"{program} is not installed")
+        failures, threads = [], []
+        for virtual_mac, unicast in itertools.product((True, False), (False, True)):
+            case = Case(version, family, virtual_mac, unicast)
+            (tmp_path / str(case)).mkdir()
+            threads.append(threading.Thread(target=live, args=(
+                case, event, silent, str(tmp_path / str(case)), failures)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not failures, "\n".join(failures)
+
+    test.__name__, test.__doc__ = event.__name__, event.__doc__
+    return test
+
+
+def start(segment, ours, theirs, first="ours"):
+    """Both routers; who is first is Active before the other one starts."""
+    if first == "ours":
+        segment.start_ours(ours)
+        segment.wait_owner("a")
+        segment.start_keepalived(theirs)
+        segment.wait_theirs_listens()
+    else:
+        segment.start_keepalived(theirs)
+        segment.wait_owner("b")
+        segment.start_ours(ours)
+        segment.wait_ours_speaks()
+
+
+def stays(segment, name, intervals=6):
+    """So long that a router which hears nobody would have taken over."""
+    deadline = time.monotonic() + intervals * segment.case.interval_s
+    while time.monotonic() < deadline:
+        assert segment.owners() == [name]
+        time.sleep(segment.case.interval_s / 4)
+
+
+# Boot order -----------------------------------------------------------------------------------
+
+@each_way
+def test_ours_first_and_higher_keeps_the_role(segment):
+    start(segment, HIGH, LOW)
+    stays(segment, "a")
+    segment.wait_only_answer("a")
+
+
+@each_way
+def test_theirs_first_and_lower_is_preempted(segment):
+    start(segment, HIGH, LOW, first="theirs")
+    segment.wait_owner("a")
+    segment.wait_only_answer("a")
+
+
+@each_way
+def test_ours_first_and_lower_is_preempted(segment):
+    start(segment, LOW, HIGH)
+    segment.wait_owner("b")
+    segment.wait_only_answer("b")
+
+
+@each_way(silent=True)
+def test_theirs_first_and_higher_keeps_the_role(segment):
+    start(segment, LOW, HIGH, first="theirs")
+    stays(segment, "b")
+    segment.wait_only_answer("b")
+
+
+# Ends -----------------------------------------------------------------------------------------
+
+@each_way
+def test_graceful_stop_of_ours_hands_over(segment):
+    start(segment, HIGH, LOW)
+    segment.stop("ours")
+    took = segment.wait_owner("b")
+    assert segment.adverts("a")[-1]["vrrp.prio"] == "0"
+    # Skew_Time, not Active_Down_Interval.
+    assert took < segment.case.skew_s + 1
+    segment.wait_only_answer("b")
+
+
+@each_way
+def test_graceful_stop_of_theirs_hands_over(segment):
+    start(segment, LOW, HIGH, first="theirs")
+    segment.stop("theirs")
+    assert segment.wait_owner("a") < segment.case.skew_s + 1
+    segment.wait_only_answer("a")
+
+
+@each_way
+def test_sigkill_of_ours(segment):
+    start(segment, HIGH, LOW)
+    segment.kill("ours")
+    wait_for("keepalived has the address", lambda: segment.has_virtual("b"),
+             4 * segment.case.interval_s + 2)
+    # What is left on the dead node is fenced: one answer, theirs.
+    segment.wait_only_answer("b", 4 * segment.case.interval_s + 2)
+
+
+@each_way
+def test_sigkill_of_theirs(segment):
+    start(segment, LOW, HIGH, first="theirs")
+    segment.kill("theirs")
+    wait_for("ours has the address", lambda: segment.has_virtual("a"),
+             4 * segment.case.interval_s + 2)
+
+
+# Ties and preemption --------------------------------------------------------------------------
+
+@each_way
+def test_equal_priority_does_not_preempt(segment):
+    start(segment, HIGH, HIGH)
+    stays(segment, "a")
+
+
+@each_way(silent=True)
+def test_equal_priority_of_ours_does_not_preempt(segment):
+    start(segment, HIGH, HIGH, first="theirs")
+    stays(segment, "b")
+
+
+@each_way
+def test_split_and_heal_with_equal_priority_the_higher_address_stays(segment):
+    start(segment, HIGH, HIGH)
+    segment.cut("b")
+    wait_for("both are Active", lambda: segment.owners() == ["a", "b"],
+             5 * segment.case.interval_s + 3)
+    segment.cut("b", joined=True)
+    segment.wait_owner("b")
+    segment.wait_only_answer("b")
+
+
+@each_way
+def test_split_and_heal_with_higher_priority_ours_stays(segment):
+    start(segment, HIGH, LOW)
+    segment.cut("b")
+    wait_for("both are Active", lambda: segment.owners() == ["a", "b"],
+             5 * segment.case.interval_s + 3)
+    segment.cut("b", joined=True)
+    segment.wait_owner("a")
+    segment.wait_only_answer("a")
+
+
+@each_way(silent=True)
+def test_without_preemption_ours_waits(segment):
+    segment.start_keepalived(LOW)
+    segment.wait_owner("b")
+    segment.start_ours(HIGH, preempt="no")
+    segment.wait_ours_speaks()
+    stays(segment, "b")
+
+
+@each_way
+def test_without_preemption_theirs_waits(segment):
+    segment.start_ours(LOW)
+    segment.wait_owner("a")
+    segment.start_keepalived(HIGH, preempt=False)
+    segment.wait_theirs_listens()
+    stays(segment, "a")
+
+
+# The interval ---------------------------------------------------------------------------------
+
+@each_way
+def test_another_interval_of_theirs(segment):
+    """Version 3 learns it; version 2 must not obey such a router at all."""
+    interval = segment.case.interval_s
+    segment.start_keepalived(HIGH, interval=4 * interval)
+    segment.wait_owner("b", 20 * interval + 5)
+    segment.start_ours(LOW, interval=interval)
+    segment.wait_ours_speaks()
+    if segment.case.version == 2:
+        wait_for("ours is Active too", lambda: segment.has_virtual("a"), 10)
+        assert dropped(segment, "interval_mismatch")
+        return
+    stays(segment, "b", intervals=16)
+    begun = time.monotonic()
+    segment.kill("theirs")
+    wait_for("ours has the address", lambda: segment.has_virtual("a"), 10)
+    # Three learned intervals, less the age of the last advertisement.
+    assert time.monotonic() - begun > 7 * interval
