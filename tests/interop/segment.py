@@ -142,7 +142,7 @@ class Segment:
 
     # ---- ours
 
-    def config(self, priority, preempt, interval, extra):
+    def config(self, priority, preempt, interval, extra, interface, addresses):
         case = self.case
         unicast = ""
         if case.unicast:
@@ -166,14 +166,19 @@ interfaces:
   - name: eth0
     vrid: {VRID}
     virtual_mac: {'yes' if case.virtual_mac else 'no'}{unicast}
-    addresses: [{', '.join(f'"{a}"' for a in case.addresses)}]
+    addresses: [{', '.join(f'"{a}"' for a in addresses or case.addresses)}]
+    {interface}
 """
 
-    def start_ours(self, priority, preempt="yes", interval=None, extra=""):
+    def start_ours(self, priority, preempt="yes", interval=None, extra="", interface="",
+                   addresses=None):
+        """extra: more keys of vrrp; interface: of the interface; addresses: instead of the
+        case's."""
         file = os.path.join(self.path, "config.yaml")
         with open(file, "w", encoding="utf-8") as out:
             out.write(self.config(priority, preempt, interval or self.case.interval_s,
-                                  "".join(f"  {line}\n" for line in extra.splitlines())))
+                                  "".join(f"  {line}\n" for line in extra.splitlines()),
+                                  interface, addresses))
         with open(os.path.join(self.path, "ours.log"), "a", encoding="utf-8") as out:
             self.ours = subprocess.Popen(
                 [os.path.join(SBIN, "tandemd"), "--instance", self.instance, "--node", "a",
@@ -318,10 +323,12 @@ vrrp_instance i {{
               "vrrp.checksum.status", "vrrp.ip_addr", "vrrp.ipv6_addr", "vrrp.auth_type",
               "_ws.expert.message")
 
-    def adverts(self, name):
-        """The advertisements of one router so far, as dictionaries."""
+    def adverts(self, name, plain=False):
+        """The advertisements of one router so far, as dictionaries; plain: judged by the
+        checksum without pseudo-header."""
         command = ["tshark", "-r", self.capture_file, "-Y", "vrrp", "-T", "fields", "-E",
-                   "separator=|", "-o", "vrrp.v3_checksum_as_in_v2:FALSE"]
+                   "separator=|", "-o",
+                   f"vrrp.v3_checksum_as_in_v2:{'TRUE' if plain else 'FALSE'}"]
         for field in self.FIELDS:
             command += ["-e", field]
         packets = [dict(zip(self.FIELDS, line.split("|")))
