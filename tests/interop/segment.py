@@ -1,4 +1,5 @@
-"""One segment with a virtual router of ours (mode independent) and one of another make.
+"""One segment with a router of ours (mode independent, if not told otherwise) and one of
+another make.
 
         bridge sw --+-- ours   a   192.0.2.1  fe80::1   VRID 51
                     +-- theirs b   192.0.2.2  fe80::2   virtual 192.0.2.100,
@@ -142,7 +143,7 @@ class Segment:
 
     # ---- ours
 
-    def config(self, priority, preempt, interval, extra, interface, addresses):
+    def config(self, priority, preempt, interval, extra, interface, addresses, mode):
         case = self.case
         unicast = ""
         if case.unicast:
@@ -157,7 +158,7 @@ nodes:
   - {{ name: b, priority: 1, public_key: "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{{hID",
       sync_addresses: [192.0.2.250] }}
 vrrp:
-  mode: independent
+  mode: {mode}
   version: {case.version}
   advertisement_interval: {round(interval * 1000)}ms
   preempt: {preempt}
@@ -171,14 +172,14 @@ interfaces:
 """
 
     def start_ours(self, priority, preempt="yes", interval=None, extra="", interface="",
-                   addresses=None):
+                   addresses=None, mode="independent"):
         """extra: more keys of vrrp; interface: of the interface; addresses: instead of the
         case's."""
         file = os.path.join(self.path, "config.yaml")
         with open(file, "w", encoding="utf-8") as out:
             out.write(self.config(priority, preempt, interval or self.case.interval_s,
                                   "".join(f"  {line}\n" for line in extra.splitlines()),
-                                  interface, addresses))
+                                  interface, addresses, mode))
         with open(os.path.join(self.path, "ours.log"), "a", encoding="utf-8") as out:
             self.ours = subprocess.Popen(
                 [os.path.join(SBIN, "tandemd"), "--instance", self.instance, "--node", "a",
