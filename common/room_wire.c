@@ -14,7 +14,7 @@
 static_assert(TANDEM__ROOM__ROOM__HOOKD + 1 == (int)TD_ROOM_COUNT, "rooms");
 static_assert(TANDEM__ROOM__ROLE__ACTIVE == (int)TD_ROLE_ACTIVE, "roles");
 static_assert(
-    TANDEM__ROOM__REQUEST_KIND__CONFIG_TEXT == (int)TD_REQ_CONFIG_TEXT, "requests");
+    TANDEM__ROOM__REQUEST_KIND__MAINTENANCE == (int)TD_REQ_MAINTENANCE, "requests");
 static_assert(
     TANDEM__ROOM__SAMPLE_TYPE__HISTOGRAM_BUCKET == (int)TD_HISTOGRAM_BUCKET, "samples");
 static_assert(TANDEM__ROOM__CONTROL_KIND__CONTROL_BUSY == (int)CONTROL_BUSY, "control");
@@ -343,7 +343,7 @@ decode_text(const ProtobufCBinaryData *in, bool present, char **ret_text)
 static int
 decode_request(const Tandem__Room__Request *in, struct td_msg_request *ret_request)
 {
-	if (!in_range((int)in->what, TD_REQ_CONFIG_TEXT))
+	if (!in_range((int)in->what, TD_REQ_MAINTENANCE))
 		return -EBADMSG;
 	ret_request->id = in->id;
 	ret_request->what = (enum td_request)in->what;

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "routerd/core/options.h"
 
-enum argument { ARG_NONE, ARG_FILE };
+enum argument { ARG_NONE, ARG_FILE, ARG_SWITCH };
 
 static const struct {
 	const char *name;
@@ -17,6 +17,7 @@ static const struct {
 	{ "lb", VERB_LB, ARG_NONE },
 	{ "nat", VERB_NAT, ARG_NONE },
 	{ "switchover", VERB_SWITCHOVER, ARG_NONE },
+	{ "maintenance", VERB_MAINTENANCE, ARG_SWITCH },
 	{ "resync", VERB_RESYNC, ARG_NONE },
 	{ "apply", VERB_APPLY, ARG_FILE },
 	{ "check-config", VERB_CHECK_CONFIG, ARG_FILE },
@@ -74,8 +75,12 @@ take_word(struct command *c, struct parse *p, const char *word)
 	if (p->verb < VERB_COUNT) {
 		if (verbs[p->verb].argument == ARG_NONE || p->argument_seen)
 			return "too many arguments";
-		c->file = word;
 		p->argument_seen = true;
+		if (verbs[p->verb].argument == ARG_SWITCH) {
+			c->on = strcmp(word, "on") == 0;
+			return c->on || strcmp(word, "off") == 0 ? NULL : "on or off";
+		}
+		c->file = word;
 		return NULL;
 	}
 	for (p->verb = 0; p->verb < VERB_COUNT; p->verb++)
@@ -120,6 +125,10 @@ command_parse(
 	c.verb = verbs[p.verb].verb;
 	if (verbs[p.verb].argument == ARG_FILE && !p.argument_seen) {
 		snprintf(buf, buf_len, "%s: needs a FILE", verbs[p.verb].name);
+		return buf;
+	}
+	if (verbs[p.verb].argument == ARG_SWITCH && !p.argument_seen) {
+		snprintf(buf, buf_len, "%s: on or off?", verbs[p.verb].name);
 		return buf;
 	}
 	if (c.instance != NULL && !instance_name_valid(c.instance)) {

@@ -14,6 +14,7 @@ enum verb {
 	VERB_LB,
 	VERB_NAT,
 	VERB_SWITCHOVER,
+	VERB_MAINTENANCE,
 	VERB_RESYNC,
 	VERB_APPLY,
 	VERB_CHECK_CONFIG,
@@ -30,6 +31,7 @@ struct command {
 	enum verb verb;
 	const char *instance; /* NULL = the only one that runs */
 	const char *file;     /* argument, or --out */
+	bool on;              /* maintenance on */
 	const char *node;     /* check-config --node */
 	bool json;
 	bool alone; /* apply --alone */

@@ -29,6 +29,8 @@ static const char usage[] =
     "  status                 role, peer, sync, processes, alarms\n"
     "  vrrp | sync | lb | nat what that part of the router knows and counts\n"
     "  switchover             hand the Active role over to the peer\n"
+    "  maintenance on|off     hand over if the peer can, and do not take over "
+    "meanwhile\n"
     "  resync                 replicate the whole state again\n"
     "  apply [--alone] FILE   put a configuration in force on both nodes, or on "
     "neither\n"
@@ -297,6 +299,10 @@ run_remote(const struct command *c)
 	case VERB_SWITCHOVER:
 		code = switchover(c, fd, instance);
 		break;
+	case VERB_MAINTENANCE:
+		code = call_and_print(c, fd, instance, CONTROL_CMD_MAINTENANCE,
+		    c->on ? "on" : "off", ASK_LIMIT_NS);
+		break;
 	case VERB_RESYNC:
 		code = call_and_print(
 		    c, fd, instance, CONTROL_CMD_RESYNC, "", ASK_LIMIT_NS);
@@ -336,7 +342,8 @@ main(int argc, char **argv)
 	if (command.instance == NULL)
 		command.instance = getenv("TANDEM_INSTANCE");
 	if (command.instance != NULL && !instance_name_valid(command.instance))
-		return fail(CTL_USAGE, "TANDEM_INSTANCE %s: not a name", command.instance);
+		return fail(
+		    CTL_USAGE, "TANDEM_INSTANCE %s: not a name", command.instance);
 	switch (command.verb) {
 	case VERB_HELP:
 		fputs(usage, stdout);
@@ -357,6 +364,7 @@ main(int argc, char **argv)
 	case VERB_LB:
 	case VERB_NAT:
 	case VERB_SWITCHOVER:
+	case VERB_MAINTENANCE:
 	case VERB_RESYNC:
 	case VERB_APPLY:
 		break;

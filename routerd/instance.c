@@ -324,6 +324,26 @@ file_replace(const char *path, const void *bytes, size_t len, mode_t mode)
 	return 0;
 }
 
+bool
+instance_maintenance(const struct instance *in)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/maintenance", in->state_dir);
+	return access(path, F_OK) == 0;
+}
+
+int
+instance_maintenance_set(const struct instance *in, bool on)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/maintenance", in->state_dir);
+	if (on)
+		return file_replace(path, "on\n", 3, 0644);
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 int
 instance_generation_load(const struct instance *in, uint64_t *ret_generation,
     uint8_t ret_digest[TD_DIGEST_BYTES])

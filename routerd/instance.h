@@ -45,6 +45,10 @@ int instance_generation_load(const struct instance *in, uint64_t *ret_generation
 int instance_generation_save(const struct instance *in, uint64_t generation,
     const uint8_t digest[TD_DIGEST_BYTES]);
 
+/* In maintenance, until it is ended: a file that outlives us. */
+bool instance_maintenance(const struct instance *in);
+int instance_maintenance_set(const struct instance *in, bool on);
+
 /* Replaces a file in one step, keeping owner and mode of the old one. */
 int file_replace(const char *path, const void *bytes, size_t len, mode_t mode);
 /* Whether file_replace could succeed. */

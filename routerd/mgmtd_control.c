@@ -152,6 +152,30 @@ forward(struct client *c, enum td_room room, enum td_request what)
 }
 
 static void
+maintenance(struct client *c, const char *text)
+{
+	struct mgmtd *m = c->m;
+	bool on = strcmp(text, "on") == 0;
+
+	if (!on && strcmp(text, "off") != 0) {
+		control_answer(c, -EINVAL, "on or off");
+		return;
+	}
+	if (m->config->vrrp.mode == TD_VRRP_INDEPENDENT) {
+		control_answer(c, -EOPNOTSUPP, "mode independent knows no maintenance");
+		return;
+	}
+	log_notice("control", "maintenance %s requested", text);
+	c->forward_id = m->next_id++;
+	if (mgmtd_request(
+		m, TD_ROOM_TANDEMD, c->forward_id, TD_REQ_MAINTENANCE, on, NULL) < 0)
+		control_answer(c, -ENOTCONN, "tandemd does not answer");
+	else
+		loop_timer_set(
+		    &c->timer, instant_add(loop_now(m->loop), FORWARD_LIMIT_NS));
+}
+
+static void
 take_text(struct client *c, const char *text)
 {
 	if (c->config.len + strlen(text) > CONTROL_CONFIG_MAX) {
@@ -209,6 +233,9 @@ handle(struct client *c, const struct control_request *request)
 		break;
 	case CONTROL_CMD_TEXT:
 		take_text(c, request->text);
+		break;
+	case CONTROL_CMD_MAINTENANCE:
+		maintenance(c, request->text);
 		break;
 	case CONTROL_CMD_NONE:
 	case CONTROL_CMD_COUNT:

@@ -465,6 +465,7 @@ reconfigure_request(struct supervisor *sv, const struct td_msg_request *request)
 		request_abort(sv, request);
 		break;
 	case TD_REQ_STATUS:
+	case TD_REQ_MAINTENANCE:
 	case TD_REQ_SWITCHOVER:
 	case TD_REQ_RESYNC:
 	case TD_REQ_LIST:

@@ -159,12 +159,42 @@ vrrpd_message(struct supervisor *sv, const struct td_msg *msg)
 }
 
 static void
+tell_maintenance(struct supervisor *sv, bool on)
+{
+	const struct td_msg msg = { .kind = TD_MSG_REQUEST,
+		.request = { .what = TD_REQ_MAINTENANCE, .number = on } };
+	struct child *vrrpd = &sv->child[TD_ROOM_VRRPD];
+	int error = vrrpd->link >= 0 ? msg_send(vrrpd->link, &msg) : 0;
+
+	/* One that starts is told then. */
+	if (error < 0)
+		log_warn("watch", "maintenance not told: %s", strerror(-error));
+}
+
+static void
+set_maintenance(struct supervisor *sv, const struct td_msg_request *request)
+{
+	bool on = request->number != 0;
+	int error = instance_maintenance_set(&sv->instance, on);
+
+	if (error < 0) {
+		log_err("watch", "maintenance not stored: %s", strerror(-error));
+		supervisor_reply(sv, request->id, error, strerror(-error));
+		return;
+	}
+	tell_maintenance(sv, on);
+	supervisor_reply(sv, request->id, 0, on ? "in maintenance" : "in service");
+}
+
+static void
 mgmtd_message(struct supervisor *sv, const struct td_msg *msg)
 {
 	if (msg->kind != TD_MSG_REQUEST)
 		return;
 	if (msg->request.what == TD_REQ_STATUS)
 		supervisor_status(sv, msg->request.id);
+	else if (msg->request.what == TD_REQ_MAINTENANCE)
+		set_maintenance(sv, &msg->request);
 	else
 		reconfigure_request(sv, &msg->request);
 }
@@ -378,6 +408,8 @@ start_room(struct child *child)
 	supervisor_send_config(sv, UINT32_C(1) << child->room, &sv->current);
 	resources_hand_over(sv, child->room);
 	join_all(sv, child->room);
+	if (child->room == TD_ROOM_VRRPD && instance_maintenance(&sv->instance))
+		tell_maintenance(sv, true);
 	send_control(
 	    child, &(struct control_packet){ .kind = CONTROL_START, .fd = -1 });
 	/* Its answer says that it runs; the next ping would only come a quarter second

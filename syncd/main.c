@@ -273,6 +273,7 @@ on_request(struct syncd *sd, enum td_room from, const struct td_msg_request *req
 	case TD_REQ_CONFIG_COMMIT:
 	case TD_REQ_CONFIG_ABORT:
 	case TD_REQ_CONFIG_TEXT:
+	case TD_REQ_MAINTENANCE:
 		break;
 	}
 	room_reply(sd->room, from, request->id, -ENOTSUP, "not a request for syncd");

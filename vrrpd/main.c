@@ -444,6 +444,15 @@ on_request(struct daemon *d, enum td_room from, const struct td_msg_request *req
 {
 	struct node_event ev = { .kind = NODE_EV_SWITCHOVER };
 
+	if (request->what == TD_REQ_MAINTENANCE && from == TD_ROOM_TANDEMD) {
+		log_notice(
+		    "vrrp", "maintenance %s", request->number != 0 ? "on" : "off");
+		ev = (struct node_event){ .kind = NODE_EV_MAINTENANCE };
+		ev.maintenance = request->number != 0;
+		if (!d->independent)
+			daemon_event(d, &ev, loop_now(d->loop));
+		return;
+	}
 	if (request->what != TD_REQ_SWITCHOVER) {
 		(void)room_reply(
 		    d->room, from, request->id, -EOPNOTSUPP, "not for vrrpd");

@@ -35,6 +35,9 @@ status_node(const struct daemon *d, struct room_status *st, struct td_instant no
 	status_gauge(st, "tandem_vrrp_active_down_interval_seconds",
 	    seconds(node_active_down_interval_ns(&d->cfg, n)), NULL);
 	status_gauge(st, "tandem_vrrp_peer_alive", role.peer_alive, NULL);
+	status_gauge(st, "tandem_vrrp_maintenance", n->maintenance, NULL);
+	status_gauge(st, "tandem_vrrp_peer_maintenance",
+	    role.peer_alive && (n->peer.flags & WITNESS_MAINTENANCE) != 0, NULL);
 	status_gauge(st, "tandem_vrrp_peer_term", (double)n->peer.term, NULL);
 	status_gauge(st, "tandem_vrrp_have_state", n->have_state, NULL);
 	status_gauge(st, "tandem_vrrp_peer_has_state", n->peer_has_state, NULL);

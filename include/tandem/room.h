@@ -109,6 +109,8 @@ enum td_request {
 	TD_REQ_CONFIG_ABORT,   /* tandemd: number = generation prepared, or just committed */
 	TD_REQ_CONFIG_TEXT,    /* tandemd: text = next part of a YAML text, number = its
 	                          offset; 0 begins anew */
+	TD_REQ_MAINTENANCE,    /* tandemd, which keeps it, and from there vrrpd: number = 1
+	                          on, 0 off */
 };
 
 struct td_msg_request {

@@ -162,6 +162,12 @@ witness_silent(const struct sample_set *set)
 }
 
 static bool
+maintenance(const struct sample_set *set)
+{
+	return vrrp_alarm(set, "maintenance");
+}
+
+static bool
 isolated(const struct sample_set *set)
 {
 	return vrrp_alarm(set, "isolated");
@@ -178,6 +184,8 @@ static const struct {
 	{ "partial_cut", partial_cut, "the nodes hear each other on some paths only" },
 	{ "one_way", one_way, "one node hears the other and is not heard" },
 	{ "link_down", link_down, "an interface of this node has no carrier" },
+	{ "maintenance", maintenance,
+	    "this node steps back for work on it: tandemctl maintenance off" },
 	{ "witness_silent", witness_silent, "nothing is heard on the sync link" },
 	{ "room_down", room_down, "a process of this node does not answer" },
 	{ "crash_loop", crash_loop, "a process died twice within a minute" },
@@ -235,6 +243,12 @@ static const char *
 or_dash(const char *text)
 {
 	return text[0] != '\0' ? text : "-";
+}
+
+static const char *
+in_maintenance(const struct sample_set *set, const char *metric)
+{
+	return samples_number(set, metric, 0) == 1 ? ", in maintenance" : "";
 }
 
 static void
@@ -332,16 +346,18 @@ report_text(struct text *out, const struct sample_set *set, const char *instance
 	text_printf(out, "instance    %s (cluster %s, node %s, tandem %s)\n", instance,
 	    info(set, "tandem_info", "cluster"), info(set, "tandem_info", "node"),
 	    info(set, "tandem_info", "version"));
-	text_printf(out, "role        %s, term %.0f, reason %s\n",
+	text_printf(out, "role        %s, term %.0f, reason %s%s\n",
 	    or_dash(info(set, "tandem_role_info", "role")),
 	    samples_number(set, "tandem_term", 0),
-	    or_dash(info(set, "tandem_role_info", "reason")));
+	    or_dash(info(set, "tandem_role_info", "reason")),
+	    in_maintenance(set, "tandem_vrrp_maintenance"));
 	text_printf(
 	    out, "peer        %s: ", or_dash(info(set, "tandem_peer_info", "node")));
 	if (peer_alive(set))
-		text_printf(out, "%s, term %.0f\n",
+		text_printf(out, "%s, term %.0f%s\n",
 		    info(set, "tandem_peer_info", "role"),
-		    samples_number(set, "tandem_peer_term", 0));
+		    samples_number(set, "tandem_peer_term", 0),
+		    in_maintenance(set, "tandem_vrrp_peer_maintenance"));
 	else
 		text_puts(out, "not heard\n");
 	text_puts(out, "sync        ");
@@ -459,6 +475,8 @@ report_json(struct text *out, const struct sample_set *set, const char *instance
 	json_pair(out, ",\n ", "role", info(set, "tandem_role_info", "role"));
 	json_number(out, "term", set, "tandem_term");
 	json_pair(out, ", ", "reason", info(set, "tandem_role_info", "reason"));
+	json_bool(
+	    out, "maintenance", samples_number(set, "tandem_vrrp_maintenance", 0) == 1);
 	json_number(out, "generation", set, "tandem_config_generation");
 	json_pair(out, ", ", "digest", info(set, "tandem_config_info", "digest"));
 	text_puts(out, ",\n \"peer\": {");
@@ -466,6 +484,8 @@ report_json(struct text *out, const struct sample_set *set, const char *instance
 	json_bool(out, "alive", peer_alive(set));
 	json_pair(out, ", ", "role", info(set, "tandem_peer_info", "role"));
 	json_number(out, "term", set, "tandem_peer_term");
+	json_bool(out, "maintenance",
+	    samples_number(set, "tandem_vrrp_peer_maintenance", 0) == 1);
 	json_number(out, "generation", set, "tandem_config_peer_generation");
 	json_pair(out, ", ", "digest", info(set, "tandem_config_peer_info", "digest"));
 	text_puts(out, "},\n \"sync\": {");

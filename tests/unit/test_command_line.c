@@ -98,6 +98,11 @@ test_tandemctl(void **state)
 		{ "tandemctl apply new.yaml --alone", VERB_APPLY, NULL },
 		{ "tandemctl check-config --node r1 a.yaml", VERB_CHECK_CONFIG, NULL },
 		{ "tandemctl keygen --out f --force", VERB_KEYGEN, NULL },
+		{ "tandemctl maintenance on", VERB_MAINTENANCE, NULL },
+		{ "tandemctl maintenance off --json", VERB_MAINTENANCE, NULL },
+		{ "tandemctl maintenance", 0, "maintenance: on or off?" },
+		{ "tandemctl maintenance maybe", 0, "maybe: on or off" },
+		{ "tandemctl maintenance on off", 0, "too many arguments" },
 		{ "tandemctl -h", VERB_HELP, NULL },
 		{ "tandemctl apply --help", VERB_HELP, NULL },
 		{ "tandemctl", 0, "which command" },
@@ -141,6 +146,9 @@ test_tandemctl_values(void **state)
 	assert_true(c.alone);
 	assert_true(c.json);
 	assert_null(c.instance);
+	assert_null(command_parse(split("tandemctl maintenance on", copy, argv), argv,
+	    &c, problem, sizeof(problem)));
+	assert_true(c.on);
 	assert_string_equal(command_name(VERB_CHECK_CONFIG), "check-config");
 }
 

@@ -14,6 +14,19 @@ fitter_than_peer(const struct node_config *cfg, const struct node *n)
 	return members_unfit_balance(cfg, n) < 0;
 }
 
+/* In maintenance, and the peer is not: it serves if it can. */
+static bool
+steps_back(const struct node *n)
+{
+	return n->maintenance && (n->peer.flags & WITNESS_MAINTENANCE) == 0;
+}
+
+static bool
+peer_steps_back(const struct node *n)
+{
+	return !n->maintenance && (n->peer.flags & WITNESS_MAINTENANCE) != 0;
+}
+
 /* Both are Backup: is it the peer's turn? */
 static bool
 peer_goes_first(
@@ -24,6 +37,8 @@ peer_goes_first(
 
 	if (!node_witness_alive(cfg, n, now) || n->peer.role != TD_ROLE_BACKUP)
 		return false;
+	if (steps_back(n) || peer_steps_back(n))
+		return steps_back(n);
 	if ((n->peer.flags & WITNESS_RESIGN) != 0 && (n->have_state || unfit < 0))
 		return false;
 	if (unfit != 0)
@@ -82,6 +97,8 @@ handover_refusal(
 		return NODE_REFUSED_PEER_NOT_BACKUP;
 	if ((n->peer.flags & WITNESS_HAVE_STATE) == 0)
 		return NODE_REFUSED_PEER_NO_STATE;
+	if (peer_steps_back(n))
+		return NODE_REFUSED_PEER_MAINTENANCE;
 	if (fitter_than_peer(cfg, n))
 		return NODE_REFUSED_PEER_UNFIT;
 	return NODE_REFUSED_NOT;
@@ -120,10 +137,13 @@ judge_fitness(const struct node_config *cfg, struct node *n, struct td_instant n
 
 	if (n->role != TD_ROLE_ACTIVE || !instant_reached(now, n->hold_deadline) ||
 	    !node_witness_alive(cfg, n, now) || n->peer.role != TD_ROLE_BACKUP ||
-	    (n->peer.flags & WITNESS_HEARS_WITNESS) == 0)
+	    (n->peer.flags & WITNESS_HEARS_WITNESS) == 0 || peer_steps_back(n))
 		return;
-	if (members_unfit_balance(cfg, n) <= 0)
+	if (members_unfit_balance(cfg, n) <= 0) {
+		if (steps_back(n) && handover_refusal(cfg, n, now) == NODE_REFUSED_NOT)
+			barrier_begin(n, NODE_BY_MAINTENANCE, now, out);
 		return;
+	}
 	if (!members_all_links(cfg, n))
 		reason = NODE_BY_LINK_DOWN;
 	members_handed_over(cfg, n);
@@ -213,7 +233,7 @@ on_resignation_advert(const struct node_config *cfg, struct node *n,
 	if (n->role == TD_ROLE_ACTIVE) {
 		node_do_adverts(out, n->priority);
 	} else if (n->have_state && !instant_is_set(n->resign_deadline) &&
-		   instant_reached(now, n->hold_deadline)) {
+		   instant_reached(now, n->hold_deadline) && !n->maintenance) {
 		n->peer_resigned = true;
 		n->down_deadline = now;
 	} else {
@@ -272,8 +292,8 @@ backup_witness(const struct node_config *cfg, struct node *n,
 	/* Without the state we accept only from a node that stops or is less fit. */
 	if ((w->flags & WITNESS_RESIGN) != 0 && current &&
 	    !instant_is_set(n->resign_deadline) &&
-	    (n->have_state || w->role == TD_ROLE_INITIALIZE ||
-		fitter_than_peer(cfg, n))) {
+	    (w->role == TD_ROLE_INITIALIZE ||
+		(!steps_back(n) && (n->have_state || fitter_than_peer(cfg, n))))) {
 		n->peer_resigned = true;
 		n->down_deadline = now;
 	}
@@ -364,7 +384,7 @@ static void
 review_claim(const struct node_config *cfg, struct node *n, struct td_instant now)
 {
 	bool entitled = cfg->preempt && n->role == TD_ROLE_BACKUP && n->have_state &&
-			n->peer.role == TD_ROLE_ACTIVE &&
+			n->peer.role == TD_ROLE_ACTIVE && !n->maintenance &&
 			node_witness_alive(cfg, n, now) &&
 			cfg->priority > n->peer.base_priority &&
 			members_all_links(cfg, n) && members_unfit_balance(cfg, n) <= 0;
@@ -634,6 +654,10 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 		break;
 	case NODE_EV_SWITCHOVER:
 		on_switchover(cfg, n, now, out);
+		break;
+	case NODE_EV_MAINTENANCE:
+		tell = n->maintenance != ev->maintenance;
+		n->maintenance = ev->maintenance;
 		break;
 	case NODE_EV_BARRIER:
 		barrier_end(cfg, n, ev->barrier_ok, now, out);

@@ -58,6 +58,7 @@ enum node_reason {
 	NODE_BY_SWITCHOVER, /* asked for */
 	NODE_BY_PREEMPTED,  /* the peer claimed, and is the preferred node */
 	NODE_BY_SHUTDOWN,
+	NODE_BY_MAINTENANCE, /* this node steps back for work on it */
 	NODE_BY_TERM_RAISED, /* still Active, in a new term above one heard of */
 	NODE_REASONS
 };
@@ -108,7 +109,8 @@ enum node_alarm {
 	NODE_ALARM_ONE_WAY = 1 << 4,  /* we hear the peer's witness, it not ours */
 	NODE_ALARM_ISOLATED = 1 << 5, /* no peer, no frame, no answer anywhere: the
 					 answer right is suspended or given up */
-	NODE_ALARM_LAST = NODE_ALARM_ISOLATED,
+	NODE_ALARM_MAINTENANCE = 1 << 6, /* ours */
+	NODE_ALARM_LAST = NODE_ALARM_MAINTENANCE,
 };
 
 struct node {
@@ -121,6 +123,8 @@ struct node {
 	struct node_peer peer;
 
 	bool have_state, peer_has_state; /* from syncd */
+	bool maintenance; /* hands over if the peer can, does not take over while it
+			     lives */
 
 	struct td_instant
 	    tick_deadline; /* next turn: adverts (Active), witness (both) */
@@ -168,6 +172,7 @@ enum node_event_kind {
 	NODE_EV_PROBED,   /* the probe of a member ended */
 	NODE_EV_SYNC_STATE,
 	NODE_EV_SWITCHOVER,
+	NODE_EV_MAINTENANCE,
 	NODE_EV_BARRIER,
 	NODE_EV_SENT, /* adverts or witness left, or failed to */
 };
@@ -188,6 +193,7 @@ struct node_event {
 		struct {
 			bool have_state, peer_has_state;
 		} sync;
+		bool maintenance;
 		bool barrier_ok;
 		struct {
 			struct td_instant before; /* read just before the send */
@@ -223,6 +229,7 @@ enum node_refusal {
 	NODE_REFUSED_PEER_NOT_BACKUP,
 	NODE_REFUSED_PEER_NO_STATE, /* sessions would be lost */
 	NODE_REFUSED_PEER_UNFIT,
+	NODE_REFUSED_PEER_MAINTENANCE,
 	NODE_REFUSED_BUSY,
 	NODE_REFUSED_BARRIER, /* syncd could not bring everything over in time */
 	NODE_REFUSALS

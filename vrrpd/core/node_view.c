@@ -64,6 +64,8 @@ node_alarms(const struct node_config *cfg, const struct node *n, struct td_insta
 		alarms |= NODE_ALARM_ONE_WAY;
 	if (instant_is_set(n->silent_since))
 		alarms |= NODE_ALARM_ISOLATED;
+	if (n->maintenance)
+		alarms |= NODE_ALARM_MAINTENANCE;
 	for (uint8_t m = 0; m < cfg->member_count; m++) {
 		if (!n->member[m].link_up)
 			alarms |= NODE_ALARM_LINK_DOWN;
@@ -89,6 +91,8 @@ node_witness(const struct node_config *cfg, const struct node *n, struct td_inst
 		flags |= WITNESS_RESIGN;
 	if (n->claiming)
 		flags |= WITNESS_CLAIM;
+	if (n->maintenance)
+		flags |= WITNESS_MAINTENANCE;
 	if (node_witness_alive(cfg, n, now))
 		flags |= WITNESS_HEARS_WITNESS;
 	w.role = (uint8_t)n->role;
@@ -144,6 +148,7 @@ node_reason_name(enum node_reason reason)
 		[NODE_BY_SWITCHOVER] = "switchover",
 		[NODE_BY_PREEMPTED] = "preempted",
 		[NODE_BY_SHUTDOWN] = "shutdown",
+		[NODE_BY_MAINTENANCE] = "maintenance",
 		[NODE_BY_TERM_RAISED] = "term_raised",
 	};
 
@@ -162,6 +167,7 @@ node_refusal_text(enum node_refusal refusal)
 		[NODE_REFUSED_PEER_NO_STATE] = "the peer does not hold the whole state",
 		[NODE_REFUSED_PEER_UNFIT] =
 		    "the peer is less fit: a member is down there",
+		[NODE_REFUSED_PEER_MAINTENANCE] = "the peer is in maintenance",
 		[NODE_REFUSED_BUSY] = "a hand-over is already under way",
 		[NODE_REFUSED_BARRIER] =
 		    "the peer did not acknowledge the state in time",
@@ -187,6 +193,8 @@ node_alarm_name(enum node_alarm alarm)
 		return "one_way";
 	case NODE_ALARM_ISOLATED:
 		return "isolated";
+	case NODE_ALARM_MAINTENANCE:
+		return "maintenance";
 	}
 	return "unknown";
 }

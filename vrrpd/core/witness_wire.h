@@ -53,7 +53,8 @@ enum witness_flag {
 	WITNESS_RESIGN = 1 << 2,        /* "take over at once" */
 	WITNESS_CLAIM = 1 << 3,         /* "hand over to me when you can": preemption */
 	WITNESS_HEARS_WITNESS = 1 << 4, /* the sender hears our witness */
-	WITNESS_FLAGS_KNOWN = (1 << 5) - 1,
+	WITNESS_MAINTENANCE = 1 << 5,   /* the sender steps back while the peer lives */
+	WITNESS_FLAGS_KNOWN = (1 << 6) - 1,
 };
 
 enum witness_member_bit {
