@@ -30,6 +30,7 @@ td_config_free(struct td_config *config)
 		free(config->interfaces[i].addresses);
 		free(config->interfaces[i].routes);
 	}
+	free(config->track_scripts);
 	free(config->interfaces);
 	for (uint32_t i = 0; i < config->network_count; i++) {
 		free(config->networks[i].cidrs);

@@ -322,6 +322,24 @@ build_hooks(
 }
 
 static bool
+build_track_script(struct build *b, uint32_t index,
+    const struct yaml_track_script *from, struct td_track_script *script)
+{
+	enter(b, "track_scripts[%u]", index);
+	script->interval_ns = NS_PER_S;
+	script->rise = 2;
+	script->fall = 3;
+	if (!take_duration(b, "interval", from->interval, &script->interval_ns))
+		return false;
+	script->timeout_ns = script->interval_ns;
+	return take_name(b, "name", from->name, script->name, sizeof(script->name)) &&
+	       take_name(b, "script", from->path, script->path, sizeof(script->path)) &&
+	       take_duration(b, "timeout", from->timeout, &script->timeout_ns) &&
+	       take_number(b, "rise", from->rise, 0, UINT32_MAX, &script->rise) &&
+	       take_number(b, "fall", from->fall, 0, UINT32_MAX, &script->fall);
+}
+
+static bool
 build_routes(struct build *b, uint32_t index, const struct yaml_interface *from,
     struct td_interface *interface)
 {
@@ -549,7 +567,9 @@ build_config(struct build *b, const struct yaml_config *yaml, struct td_config *
 	    !build_hooks(b, yaml->hooks, &config->hooks))
 		return false;
 	enter(b, "%s", "");
-	if (!NEW_LIST(b, "interfaces", config->interfaces, config->interface_count,
+	if (!NEW_LIST(b, "track_scripts", config->track_scripts,
+		config->track_script_count, yaml->track_scripts_count) ||
+	    !NEW_LIST(b, "interfaces", config->interfaces, config->interface_count,
 		yaml->interfaces_count) ||
 	    !NEW_LIST(b, "networks", config->networks, config->network_count,
 		yaml->networks_count) ||
@@ -562,6 +582,10 @@ build_config(struct build *b, const struct yaml_config *yaml, struct td_config *
 	    !NEW_LIST(b, "load_balancers", config->balancers, config->balancer_count,
 		yaml->load_balancers_count))
 		return false;
+	for (uint32_t i = 0; i < config->track_script_count; i++)
+		if (!build_track_script(
+			b, i, &yaml->track_scripts[i], &config->track_scripts[i]))
+			return false;
 	for (uint32_t i = 0; i < config->interface_count; i++)
 		if (!build_interface(
 			b, i, &yaml->interfaces[i], &config->interfaces[i]))

@@ -371,8 +371,9 @@ check_hooks(struct check *c)
 
 	check_at(c, "hooks");
 	config_hooks_default(&none);
-	if (!td_hooks_any(hooks) && (hooks->timeout_ns != none.timeout_ns ||
-					strcmp(hooks->user, none.user) != 0))
+	if (!td_hooks_any(hooks) && c->config->track_script_count == 0 &&
+	    (hooks->timeout_ns != none.timeout_ns ||
+		strcmp(hooks->user, none.user) != 0))
 		return check_wrong(
 		    c, "", "one of active, backup, fault, stop and notify is needed");
 	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
@@ -383,6 +384,52 @@ check_hooks(struct check *c)
 	return check_name(c, "user", hooks->user) &&
 	       check_range_ns(
 		   c, "timeout", hooks->timeout_ns, 100 * NS_PER_MS, 3600 * NS_PER_S);
+}
+
+bool
+td_track_scripts_equal(const struct td_config *a, const struct td_config *b)
+{
+	bool equal = a->track_script_count == b->track_script_count;
+
+	for (uint32_t i = 0; equal && i < a->track_script_count; i++)
+		equal =
+		    strcmp(a->track_scripts[i].name, b->track_scripts[i].name) == 0 &&
+		    strcmp(a->track_scripts[i].path, b->track_scripts[i].path) == 0;
+	return equal;
+}
+
+static bool
+check_track_scripts(struct check *c)
+{
+	const struct td_track_script *scripts = c->config->track_scripts;
+
+	for (uint32_t i = 0; i < c->config->track_script_count; i++) {
+		const struct td_track_script *script = &scripts[i];
+
+		check_at(c, "track_scripts[%" PRIu32 "]", i);
+		if (!check_name(c, "name", script->name))
+			return false;
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(scripts[j].name, script->name) == 0)
+				return check_wrong(c, "name",
+				    "'%s' is track_scripts[%" PRIu32 "] already",
+				    script->name, j);
+		if (script->path[0] == '\0' || !is_plain_path(script->path))
+			return check_wrong(c, "script",
+			    "'%.100s' is no absolute path without . and ..",
+			    script->path);
+		if (!check_range_ns(c, "interval", script->interval_ns, 100 * NS_PER_MS,
+			3600 * NS_PER_S) ||
+		    !check_range_ns(c, "timeout", script->timeout_ns, 10 * NS_PER_MS,
+			3600 * NS_PER_S) ||
+		    !check_range(c, "rise", script->rise, 1, 100) ||
+		    !check_range(c, "fall", script->fall, 1, 100))
+			return false;
+		if (c->config->vrrp.mode == TD_VRRP_INDEPENDENT)
+			return check_wrong(
+			    c, "", "mode independent compares nothing with a peer");
+	}
+	return true;
 }
 
 /* ---- interfaces ---- */
@@ -661,5 +708,5 @@ config_check(const struct td_config *config, struct config_complaint *ret_compla
 	if (config->self >= TD_NODES)
 		return check_wrong(&c, "nodes", "no node %" PRIu32, config->self);
 	return check_nodes(&c) && check_vrrp(&c) && check_sync(&c) && check_hooks(&c) &&
-	       check_interfaces(&c) && check_services(&c);
+	       check_track_scripts(&c) && check_interfaces(&c) && check_services(&c);
 }

@@ -151,7 +151,11 @@ pack_hooks(struct arena *arena, const struct td_hooks_config *from)
 {
 	Tandem__Config__Hooks *to;
 
-	if (!td_hooks_any(from))
+	struct td_hooks_config none;
+
+	config_hooks_default(&none);
+	if (!td_hooks_any(from) && from->timeout_ns == none.timeout_ns &&
+	    strcmp(from->user, none.user) == 0)
 		return NULL;
 	to = take(arena, 1, sizeof(*to));
 	tandem__config__hooks__init(to);
@@ -162,6 +166,21 @@ pack_hooks(struct arena *arena, const struct td_hooks_config *from)
 	to->notify = borrow(from->path[TD_HOOK_NOTIFY]);
 	to->timeout_ns = from->timeout_ns;
 	to->user = borrow(from->user);
+	return to;
+}
+
+static Tandem__Config__TrackScript *
+pack_track_script(struct arena *arena, const struct td_track_script *from)
+{
+	Tandem__Config__TrackScript *to = take(arena, 1, sizeof(*to));
+
+	tandem__config__track_script__init(to);
+	to->name = borrow(from->name);
+	to->path = borrow(from->path);
+	to->interval_ns = from->interval_ns;
+	to->timeout_ns = from->timeout_ns;
+	to->rise = from->rise;
+	to->fall = from->fall;
 	return to;
 }
 
@@ -338,6 +357,8 @@ pack_config(
 	to->vrrp = pack_vrrp(arena, &from->vrrp);
 	to->sync = pack_sync(arena, &from->sync);
 	to->hooks = pack_hooks(arena, &from->hooks);
+	PACK_EACH(to->track_script, to->n_track_script, from->track_scripts,
+	    from->track_script_count, pack_track_script);
 	PACK_EACH(to->interface, to->n_interface, from->interfaces,
 	    from->interface_count, pack_interface);
 	PACK_EACH(to->network, to->n_network, from->networks, from->network_count,
@@ -545,8 +566,19 @@ unpack_hooks(struct td_hooks_config *ret_hooks, const Tandem__Config__Hooks *fro
 		    !unpack_text(ret_hooks->path[hook], TD_PATH_MAX, path[hook]))
 			return false;
 	ret_hooks->timeout_ns = from->timeout_ns;
-	return unpack_text(ret_hooks->user, sizeof(ret_hooks->user), from->user) &&
-	       td_hooks_any(ret_hooks);
+	return unpack_text(ret_hooks->user, sizeof(ret_hooks->user), from->user);
+}
+
+static bool
+unpack_track_script(
+    struct td_track_script *ret_script, const Tandem__Config__TrackScript *from)
+{
+	ret_script->interval_ns = from->interval_ns;
+	ret_script->timeout_ns = from->timeout_ns;
+	ret_script->rise = from->rise;
+	ret_script->fall = from->fall;
+	return unpack_text(ret_script->name, sizeof(ret_script->name), from->name) &&
+	       unpack_text(ret_script->path, sizeof(ret_script->path), from->path);
 }
 
 static bool
@@ -723,6 +755,9 @@ unpack_config(struct td_config *ret_config, const Tandem__Config__Config *from)
 	for (size_t i = 0; i < TD_NODES; i++)
 		if (!unpack_node(&ret_config->nodes[i], from->node[i]))
 			return false;
+	UNPACK_EACH(ret_config->track_scripts, ret_config->track_script_count,
+	    from->track_script, from->n_track_script, TD_TRACK_SCRIPTS_MAX,
+	    unpack_track_script);
 	UNPACK_EACH(ret_config->interfaces, ret_config->interface_count,
 	    from->interface, from->n_interface, TD_INTERFACES_MAX, unpack_interface);
 	UNPACK_EACH(ret_config->networks, ret_config->network_count, from->network,

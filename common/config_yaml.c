@@ -114,6 +114,19 @@ static const cyaml_schema_field_t hooks_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t track_fields[] = {
+	TEXT("name", REQUIRED, yaml_track_script, name),
+	TEXT("script", REQUIRED, yaml_track_script, path),
+	TEXT("interval", OPTIONAL, yaml_track_script, interval),
+	TEXT("timeout", OPTIONAL, yaml_track_script, timeout),
+	NUMBER("rise", yaml_track_script, rise),
+	NUMBER("fall", yaml_track_script, fall),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t track_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct yaml_track_script, track_fields),
+};
+
 static const cyaml_schema_field_t route_fields[] = {
 	TEXT("to", REQUIRED, yaml_route, to),
 	TEXT("via", OPTIONAL, yaml_route, via),
@@ -252,6 +265,8 @@ static const cyaml_schema_field_t config_fields[] = {
 	    "sync", OPTIONAL, struct yaml_config, sync, sync_fields),
 	CYAML_FIELD_MAPPING_PTR(
 	    "hooks", OPTIONAL, struct yaml_config, hooks, hooks_fields),
+	LIST("track_scripts", OPTIONAL, yaml_config, track_scripts, &track_entry, 0,
+	    TD_TRACK_SCRIPTS_MAX),
 	LIST("interfaces", REQUIRED, yaml_config, interfaces, &interface_entry, 1,
 	    TD_INTERFACES_MAX),
 	LIST("networks", OPTIONAL, yaml_config, networks, &network_entry, 0,

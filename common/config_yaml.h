@@ -50,6 +50,11 @@ struct yaml_hooks {
 	char *timeout, *user;
 };
 
+struct yaml_track_script {
+	char *name, *path, *interval, *timeout;
+	uint32_t *rise, *fall;
+};
+
 struct yaml_route {
 	char *to, *via;
 };
@@ -137,6 +142,8 @@ struct yaml_config {
 	struct yaml_vrrp *vrrp;
 	struct yaml_sync *sync;
 	struct yaml_hooks *hooks;
+	struct yaml_track_script *track_scripts;
+	uint32_t track_scripts_count;
 	struct yaml_interface *interfaces;
 	uint32_t interfaces_count;
 	struct yaml_network *networks;

@@ -252,6 +252,16 @@ msg_encode(const struct td_msg *msg, uint8_t buf[TD_MSG_BYTES_MAX], size_t *ret_
 		packed.peer_call = &call;
 		return pack(&packed, buf, ret_len);
 	}
+	case TD_MSG_FITNESS: {
+		Tandem__Room__Fitness fitness = TANDEM__ROOM__FITNESS__INIT;
+
+		fitness.generation = msg->fitness.generation;
+		fitness.known = msg->fitness.known;
+		fitness.unfit = msg->fitness.unfit;
+		packed.body_case = TANDEM__ROOM__MSG__BODY_FITNESS;
+		packed.fitness = &fitness;
+		return pack(&packed, buf, ret_len);
+	}
 	}
 	return -EINVAL;
 }
@@ -418,6 +428,17 @@ decode_status(const Tandem__Room__StatusPart *in, struct td_msg_status *ret_stat
 }
 
 static int
+decode_fitness(const Tandem__Room__Fitness *in, struct td_msg_fitness *ret_fitness)
+{
+	if (in->known > UINT16_MAX || in->unfit > UINT16_MAX)
+		return -EBADMSG;
+	ret_fitness->generation = in->generation;
+	ret_fitness->known = (uint16_t)in->known;
+	ret_fitness->unfit = (uint16_t)in->unfit;
+	return 0;
+}
+
+static int
 decode_peer_call(const Tandem__Room__PeerCall *in, struct td_msg_peer_call *ret_call)
 {
 	if (in->bytes.len > TD_MSG_PEER_CALL_MAX)
@@ -470,6 +491,9 @@ decode_body(const Tandem__Room__Msg *in, struct td_msg *ret_msg)
 	case TANDEM__ROOM__MSG__BODY_PEER_CALL:
 		ret_msg->kind = TD_MSG_PEER_CALL;
 		return decode_peer_call(in->peer_call, &ret_msg->peer_call);
+	case TANDEM__ROOM__MSG__BODY_FITNESS:
+		ret_msg->kind = TD_MSG_FITNESS;
+		return decode_fitness(in->fitness, &ret_msg->fitness);
 	case TANDEM__ROOM__MSG__BODY__NOT_SET:
 	default: /* the generated enum has a member beyond the wire's */
 		return -EBADMSG;
@@ -520,6 +544,7 @@ msg_free(struct td_msg *msg)
 	case TD_MSG_BARRIER:
 	case TD_MSG_SERVER_HEALTH:
 	case TD_MSG_LAST_WORDS:
+	case TD_MSG_FITNESS:
 		break;
 	}
 	*msg = (struct td_msg){ .kind = TD_MSG_NONE };

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,30 +53,41 @@ print_config_error(const struct command *command, const struct td_config_error *
 		print_config_error_text(e);
 }
 
-/* What this machine says about the hooks. That a program is not here is no error: the
- * file may be for another machine. */
-static bool
-hooks_allowed(const struct command *command, const struct td_config *config)
+/* That a program is not here is no error: the file may be for another machine. */
+__attribute__((format(printf, 3, 4))) static bool
+program_allowed(
+    const struct command *command, const char *path, const char *key_format, ...)
 {
 	struct td_config_error e = { 0 };
+	int error = hook_path_check(path, e.reason, sizeof(e.reason));
+	va_list ap;
 
+	va_start(ap, key_format);
+	vsnprintf(e.key, sizeof(e.key), key_format, ap);
+	va_end(ap);
 	snprintf(e.file, sizeof(e.file), "%s", command->file);
-	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++) {
-		const char *path = config->hooks.path[hook];
-		int error = path[0] != '\0'
-				? hook_path_check(path, e.reason, sizeof(e.reason))
-				: 0;
+	if (error == -ENOENT)
+		fprintf(stderr, "%s: %s (on this machine)\n", e.key, e.reason);
+	else if (error < 0)
+		print_config_error(command, &e);
+	return error == 0 || error == -ENOENT;
+}
 
-		snprintf(
-		    e.key, sizeof(e.key), "hooks.%s", td_hook_name((enum td_hook)hook));
-		if (error == -ENOENT) {
-			fprintf(stderr, "%s: %s (on this machine)\n", e.key, e.reason);
-		} else if (error < 0) {
-			print_config_error(command, &e);
+/* What this machine says about what the file wants to be run. */
+static bool
+programs_allowed(const struct command *command, const struct td_config *config)
+{
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
+		if (config->hooks.path[hook][0] != '\0' &&
+		    !program_allowed(command, config->hooks.path[hook], "hooks.%s",
+			td_hook_name((enum td_hook)hook)))
 			return false;
-		}
-	}
-	if (td_hooks_any(&config->hooks) && getpwnam(config->hooks.user) == NULL)
+	for (uint32_t i = 0; i < config->track_script_count; i++)
+		if (!program_allowed(command, config->track_scripts[i].path,
+			"track_scripts[%u].script", i))
+			return false;
+	if ((td_hooks_any(&config->hooks) || config->track_script_count > 0) &&
+	    getpwnam(config->hooks.user) == NULL)
 		fprintf(stderr, "hooks.user: '%s' does not exist (on this machine)\n",
 		    config->hooks.user);
 	return true;
@@ -92,7 +104,7 @@ local_check_config(const struct command *command)
 		print_config_error(command, &error);
 		return CTL_FAILED;
 	}
-	if (!hooks_allowed(command, config)) {
+	if (!programs_allowed(command, config)) {
 		td_config_free(config);
 		return CTL_FAILED;
 	}

@@ -196,6 +196,7 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 	case TD_MSG_REPLY:
 	case TD_MSG_STATUS:
 	case TD_MSG_PEER_CALL:
+	case TD_MSG_FITNESS:
 		break;
 	}
 }

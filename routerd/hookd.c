@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,50 +11,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "common/clock.h"
-#include "common/config_check.h"
 #include "common/log.h"
-#include "routerd/hook_path.h"
 
 #define LOCK_RETRY_NS (10 * NS_PER_MS)
 #define PROBLEM_MAX 512
-#define VARIABLES 11
-#define VARIABLE_MAX (TD_REASON_MAX + 32)
-
-static void
-set_variable(char *variable, const char *name, const char *value)
-{
-	snprintf(variable, VARIABLE_MAX, "TANDEM_%s=%s", name, value);
-}
 
 static int
-start_program(struct hookd *h, const char *path)
+start_hook(struct hookd *h, char *ret_problem, size_t size)
 {
 	const struct hook_change *now = &h->queue.now;
 	bool router = now->router[0] != '\0';
-	const char *name = router ? now->router : room_instance(h->room);
-	char priority[8], term[24], variable[VARIABLES][VARIABLE_MAX];
-	const char *envp[VARIABLES + 2] = {
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	};
-	const char *argv[] = { path, router ? "INSTANCE" : "GROUP", name,
+	char priority[8], term[24];
+	struct hookd_environment env;
+	const char *argv[] = { h->config->hooks.path[h->queue.hook],
+		router ? "INSTANCE" : "GROUP",
+		router ? now->router : room_instance(h->room),
 		hook_state_keepalived(now->state), priority, NULL };
-	unsigned n = 0;
 
 	snprintf(priority, sizeof(priority), "%u", now->priority);
 	snprintf(term, sizeof(term), "%" PRIu64, now->term);
-	set_variable(variable[n++], "INSTANCE", room_instance(h->room));
-	set_variable(variable[n++], "CLUSTER", h->config->cluster);
-	set_variable(variable[n++], "NODE", h->config->nodes[h->config->self].name);
-	set_variable(variable[n++], "ROUTER", now->router);
-	set_variable(variable[n++], "ROLE", hook_state_name(now->state));
-	set_variable(variable[n++], "OLD_ROLE", hook_state_name(h->queue.before));
-	set_variable(variable[n++], "TERM", term);
-	set_variable(variable[n++], "PRIORITY", priority);
-	set_variable(variable[n++], "REASON", now->reason);
-	set_variable(variable[n++], "HOOK", td_hook_name(h->queue.hook));
-	for (unsigned i = 0; i < n; i++)
-		envp[1 + i] = variable[i];
-	return hook_run_start(&h->run, argv, envp, h->lock_fd);
+	environment_init(&env, h);
+	environment_set(&env, "ROUTER", now->router);
+	environment_set(&env, "ROLE", hook_state_name(now->state));
+	environment_set(&env, "OLD_ROLE", hook_state_name(h->queue.before));
+	environment_set(&env, "TERM", term);
+	environment_set(&env, "PRIORITY", priority);
+	environment_set(&env, "REASON", now->reason);
+	environment_set(&env, "HOOK", td_hook_name(h->queue.hook));
+	return hookd_start_program(h, &h->run, argv, &env, ret_problem, size);
 }
 
 static void
@@ -76,19 +59,10 @@ record_end(struct hookd *h, enum hook_result result)
 static bool
 begin(struct hookd *h)
 {
-	const char *path = h->config->hooks.path[h->queue.hook];
 	char problem[PROBLEM_MAX];
-	int error;
 
 	h->began = clock_now();
-	if (h->user_problem[0] != '\0') {
-		snprintf(problem, sizeof(problem), "%s", h->user_problem);
-		error = -EPERM;
-	} else if ((error = hook_path_check(path, problem, sizeof(problem))) == 0 &&
-		   (error = start_program(h, path)) < 0) {
-		snprintf(problem, sizeof(problem), "%s", strerror(-error));
-	}
-	if (error == 0) {
+	if (start_hook(h, problem, sizeof(problem)) == 0) {
 		log_info("hook", "hook=%s role=%s router=%s term=%" PRIu64 " pid=%d",
 		    td_hook_name(h->queue.hook), hook_state_name(h->queue.now.state),
 		    h->queue.now.router, h->queue.now.term, (int)h->run.pid);
@@ -139,6 +113,7 @@ on_child(void *context, int signo)
 	int wait_status;
 
 	(void)signo;
+	hookd_track_reap(h);
 	if (!hook_run_reap(&h->run, &wait_status))
 		return;
 	if (h->queue.timed_out)
@@ -162,6 +137,7 @@ take_lock(struct loop_timer *timer)
 
 	if (h->lock_fd < 0 || flock(h->lock_fd, LOCK_EX | LOCK_NB) == 0) {
 		step(h, (struct hook_event){ .kind = HOOK_EV_READY });
+		hookd_track_begin(h);
 		return;
 	}
 	if (!h->lock_told)
@@ -181,60 +157,6 @@ on_fd(void *context, const char *name, int fd)
 		close(fd);
 }
 
-/* A development machine without our users runs everything as root (--users root). */
-static bool
-user_is_missing(const struct td_hooks_config *hooks)
-{
-	struct td_hooks_config none;
-
-	config_hooks_default(&none);
-	return getpwnam(hooks->user) == NULL &&
-	       (geteuid() != 0 || strcmp(hooks->user, none.user) != 0);
-}
-
-/* tandemd gave this process its user; one that is asked for later comes with a new
- * process. */
-static void
-judge_user(struct hookd *h)
-{
-	const char *user = h->config->hooks.user;
-	const struct passwd *pw = getpwnam(user);
-
-	h->user_problem[0] = '\0';
-	if (user_is_missing(&h->config->hooks))
-		snprintf(h->user_problem, sizeof(h->user_problem),
-		    "hooks.user '%s' does not exist", user);
-	else if (pw != NULL && pw->pw_uid != geteuid())
-		snprintf(h->user_problem, sizeof(h->user_problem),
-		    "hooks.user '%s' is not the user of this process", user);
-}
-
-/* 0, or why what stands in `hooks` must not be run on this machine. */
-static int
-judge_hooks(const struct td_hooks_config *hooks, char *ret_problem, size_t size)
-{
-	char problem[PROBLEM_MAX];
-
-	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++) {
-		int error =
-		    hooks->path[hook][0] != '\0'
-			? hook_path_check(hooks->path[hook], problem, sizeof(problem))
-			: 0;
-
-		if (error < 0) {
-			snprintf(ret_problem, size, "hooks.%s: %.400s",
-			    td_hook_name((enum td_hook)hook), problem);
-			return error;
-		}
-	}
-	if (td_hooks_any(hooks) && user_is_missing(hooks)) {
-		snprintf(
-		    ret_problem, size, "hooks.user: '%s' does not exist", hooks->user);
-		return -EINVAL;
-	}
-	return 0;
-}
-
 /* A router without its hooks is better than none: at the start a bad one is told and
  * refused when its time comes. A change to a bad one is refused, a way back is not. */
 static int
@@ -242,10 +164,12 @@ on_config(void *context, struct td_config *config)
 {
 	struct hookd *h = context;
 	char problem[PROBLEM_MAX];
-	int error = judge_hooks(&config->hooks, problem, sizeof(problem));
-	bool change =
-	    h->config != NULL && config->generation > h->config->generation &&
-	    memcmp(&config->hooks, &h->config->hooks, sizeof(config->hooks)) != 0;
+	int error = hookd_judge_config(config, problem, sizeof(problem));
+	bool other_scripts =
+	    h->config != NULL && !td_track_scripts_equal(config, h->config);
+	bool change = h->config != NULL && config->generation > h->config->generation &&
+		      (other_scripts || memcmp(&config->hooks, &h->config->hooks,
+					    sizeof(config->hooks)) != 0);
 
 	if (error < 0) {
 		log_err(
@@ -258,7 +182,8 @@ on_config(void *context, struct td_config *config)
 	}
 	td_config_free(h->config);
 	h->config = config;
-	judge_user(h);
+	hookd_judge_user(h);
+	hookd_track_config(h, other_scripts);
 	if (!h->queue.ready)
 		loop_timer_set(&h->lock_timer, loop_now(h->loop));
 	return 0;
@@ -287,7 +212,10 @@ on_link_up(void *context, enum td_room peer)
 {
 	struct hookd *h = context;
 
-	h->vrrpd_up |= peer == TD_ROOM_VRRPD;
+	if (peer != TD_ROOM_VRRPD)
+		return;
+	h->vrrpd_up = true;
+	hookd_track_tell(h);
 }
 
 /* Without an election this node serves nothing. One that stopped has said so before. */
@@ -358,6 +286,7 @@ main(int argc, char **argv)
 	loop_timer_init(h.loop, &h.timer, on_timer, &h);
 	loop_timer_init(h.loop, &h.lock_timer, take_lock, &h);
 	loop_timer_init(h.loop, &h.stop_timer, on_stop_timer, &h);
+	hookd_track_init(&h);
 	if (loop_signal_add(h.loop, SIGCHLD, on_child, &h) < 0)
 		return EXIT_FAILURE;
 	return room_run(h.room);

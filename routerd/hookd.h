@@ -14,6 +14,7 @@
 #include "common/loop.h"
 #include "common/room.h"
 #include "routerd/core/hook_queue.h"
+#include "routerd/core/track.h"
 #include "routerd/hook_run.h"
 
 enum hook_result { HOOK_OK, HOOK_FAILED, HOOK_TIMED_OUT, HOOK_REFUSED, HOOK_RESULTS };
@@ -24,6 +25,17 @@ struct hook_record {
 	enum hook_result last;
 	enum hook_state last_state;
 	int64_t last_ns;
+};
+
+struct hookd;
+
+/* A track script. */
+struct tracked {
+	struct hookd *h;
+	struct td_track_script script;
+	struct track track;
+	struct hook_run run;
+	struct loop_timer timer;
 };
 
 struct hookd {
@@ -40,7 +52,37 @@ struct hookd {
 	bool lock_told;
 	struct hook_record record[TD_HOOK_COUNT];
 	struct td_histogram durations;
+	struct tracked tracked[TD_TRACK_SCRIPTS_MAX];
+	unsigned tracked_count;
+	struct loop_timer fitness_timer;
 };
+
+/* hookd_program.c: what runs, and as what. */
+#define HOOKD_VARIABLES_MAX 12
+#define HOOKD_VARIABLE_MAX (TD_REASON_MAX + 32)
+struct hookd_environment {
+	unsigned count;
+	char variable[HOOKD_VARIABLES_MAX][HOOKD_VARIABLE_MAX];
+};
+/* With what every program is told. */
+void environment_init(struct hookd_environment *env, const struct hookd *h);
+void environment_set(
+    struct hookd_environment *env, const char *name, const char *value);
+/* argv[0] is the program, which is examined. 0, or negative errno with *ret_problem. */
+int hookd_start_program(const struct hookd *h, struct hook_run *run,
+    const char *const *argv, const struct hookd_environment *env, char *ret_problem,
+    size_t size);
+void hookd_judge_user(struct hookd *h);
+/* 0, or why something in the configuration must not be run on this machine. */
+int hookd_judge_config(const struct td_config *config, char *ret_problem, size_t size);
+
+/* hookd_track.c */
+void hookd_track_init(struct hookd *h);
+void hookd_track_config(struct hookd *h, bool changed);
+void hookd_track_begin(struct hookd *h); /* nothing of an earlier life runs any more */
+void hookd_track_reap(struct hookd *h);
+void hookd_track_tell(struct hookd *h);
+void hookd_track_status(const struct hookd *h, struct room_status *st);
 
 const char *hook_result_name(enum hook_result result);
 void hookd_status(void *context, struct room_status *st);

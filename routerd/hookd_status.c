@@ -15,6 +15,7 @@ hookd_status(void *context, struct room_status *st)
 {
 	const struct hookd *h = context;
 
+	hookd_track_status(h, st);
 	if (!td_hooks_any(&h->config->hooks))
 		return;
 	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++) {

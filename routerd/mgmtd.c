@@ -154,6 +154,7 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 	case TD_MSG_BARRIER:
 	case TD_MSG_SERVER_HEALTH:
 	case TD_MSG_LAST_WORDS:
+	case TD_MSG_FITNESS:
 	case TD_MSG_REQUEST:
 		break;
 	}

@@ -304,6 +304,7 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 	case TD_MSG_SYNC_STATE:
 	case TD_MSG_SERVER_HEALTH:
 	case TD_MSG_LAST_WORDS:
+	case TD_MSG_FITNESS:
 	case TD_MSG_REPLY:
 	case TD_MSG_STATUS:
 		log_limited(LOG_LV_WARN, "sync", 1, "unexpected message from %s",

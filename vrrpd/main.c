@@ -359,6 +359,15 @@ update_members(
 	return result;
 }
 
+/* Other scripts: what the old ones said means nothing. */
+static void
+forget_fitness(struct daemon *d)
+{
+	struct node_event ev = { .kind = NODE_EV_UNFIT };
+
+	daemon_event(d, &ev, loop_now(d->loop));
+}
+
 static int
 on_config(void *context, struct td_config *config)
 {
@@ -389,6 +398,8 @@ on_config(void *context, struct td_config *config)
 	} else {
 		node_priority_changed(&d->cfg, &d->node, old_priority);
 		witness_socket_set_generation(d->witness, config->generation);
+		if (!td_track_scripts_equal(old, config))
+			forget_fitness(d);
 	}
 	td_config_free(old);
 	log_notice("vrrp", "generation=%" PRIu64 " applied", config->generation);
@@ -473,6 +484,21 @@ on_request(struct daemon *d, enum td_room from, const struct td_msg_request *req
 	daemon_event(d, &ev, loop_now(d->loop));
 }
 
+/* What the track scripts have judged; of the others the last word stands. */
+static void
+on_fitness(struct daemon *d, const struct td_msg_fitness *fitness)
+{
+	struct node_event ev = { .kind = NODE_EV_UNFIT };
+
+	if (d->independent || !d->running ||
+	    fitness->generation != d->config->generation)
+		return;
+	ev.unfit = (uint16_t)((d->node.unfit & ~fitness->known) |
+			      (fitness->unfit & fitness->known));
+	if (ev.unfit != d->node.unfit)
+		daemon_event(d, &ev, loop_now(d->loop));
+}
+
 static void
 on_message(void *context, enum td_room from, struct td_msg *msg)
 {
@@ -494,6 +520,9 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 		break;
 	case TD_MSG_REQUEST:
 		on_request(d, from, &msg->request);
+		break;
+	case TD_MSG_FITNESS:
+		on_fitness(d, &msg->fitness);
 		break;
 	case TD_MSG_NONE:
 	case TD_MSG_ROLE:

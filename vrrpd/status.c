@@ -35,6 +35,10 @@ status_node(const struct daemon *d, struct room_status *st, struct td_instant no
 	status_gauge(st, "tandem_vrrp_active_down_interval_seconds",
 	    seconds(node_active_down_interval_ns(&d->cfg, n)), NULL);
 	status_gauge(st, "tandem_vrrp_peer_alive", role.peer_alive, NULL);
+	status_gauge(
+	    st, "tandem_vrrp_unfit_scripts", __builtin_popcount(n->unfit), NULL);
+	status_gauge(st, "tandem_vrrp_peer_unfit_scripts",
+	    role.peer_alive ? __builtin_popcount(n->peer.unfit) : 0, NULL);
 	status_gauge(st, "tandem_vrrp_maintenance", n->maintenance, NULL);
 	status_gauge(st, "tandem_vrrp_peer_maintenance",
 	    role.peer_alive && (n->peer.flags & WITNESS_MAINTENANCE) != 0, NULL);

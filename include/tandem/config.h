@@ -37,6 +37,7 @@
 #define TD_BINDS_MAX 4096              /* of all balancers */
 #define TD_SERVERS_PER_BALANCER_MAX 1024
 #define TD_SERVERS_MAX 4094            /* of all balancers: TD_MARK_SERVER_MAX */
+#define TD_TRACK_SCRIPTS_MAX 16        /* the bits of a witness field */
 #define TD_PATH_MAX 256                /* with the NUL: of a program to run */
 
 enum td_vrrp_mode { TD_VRRP_NODE, TD_VRRP_INDEPENDENT };
@@ -184,6 +185,14 @@ struct td_hooks_config {
 	char user[TD_NAME_MAX];           /* who runs them; default tandem-hookd */
 };
 
+/* A program that says whether this node is fit to serve. */
+struct td_track_script {
+	char name[TD_NAME_MAX];
+	char path[TD_PATH_MAX];
+	int64_t interval_ns, timeout_ns;  /* default 1s, the interval */
+	uint32_t rise, fall;              /* default 2, 3 */
+};
+
 struct td_config {
 	char cluster[TD_NAME_MAX];
 	uint32_t self;                    /* index of --node; not part of the digest */
@@ -193,6 +202,8 @@ struct td_config {
 	struct td_vrrp_config vrrp;
 	struct td_sync_config sync;
 	struct td_hooks_config hooks;
+	struct td_track_script *track_scripts;
+	uint32_t track_script_count;
 	struct td_interface *interfaces;
 	uint32_t interface_count;
 	struct td_network *networks;
@@ -233,5 +244,7 @@ void td_config_free(struct td_config *config);
 
 const char *td_hook_name(enum td_hook hook); /* "active", as in the file */
 bool td_hooks_any(const struct td_hooks_config *hooks);
+/* The same programs, and in the same order; not how often they are run. */
+bool td_track_scripts_equal(const struct td_config *a, const struct td_config *b);
 
 #endif

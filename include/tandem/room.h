@@ -10,7 +10,7 @@
  *            tandemd ------- control socket to each -------.
  *               |                                          |
  *   vrrpd <-> syncd    vrrpd <-> lbd    checkd <-> lbd    syncd <-> lbd
- *   vrrpd -> hookd     mgmtd <-> each of {tandemd, vrrpd, syncd, lbd, checkd, hookd}
+ *   vrrpd <-> hookd    mgmtd <-> each of {tandemd, vrrpd, syncd, lbd, checkd, hookd}
  *
  * Limits   one packed message <= TD_MSG_BYTES_MAX; longer status goes in parts.
  * Order    kept per link. A link whose reader is stuck loses the newest message: the sender
@@ -53,6 +53,7 @@ enum td_msg_kind {
 	TD_MSG_REPLY,         /* its answer */
 	TD_MSG_STATUS,        /* answer to TD_REQ_STATUS, in parts */
 	TD_MSG_PEER_CALL,     /* mgmtd -> syncd -> peer's syncd -> peer's mgmtd, and back */
+	TD_MSG_FITNESS,       /* hookd -> vrrpd: at link-up, on change, and now and then */
 };
 
 struct td_msg_role {
@@ -154,6 +155,11 @@ struct td_msg_peer_call {
 	size_t len;
 };
 
+struct td_msg_fitness {
+	uint64_t generation;   /* of the configuration whose scripts are meant */
+	uint16_t known, unfit; /* bit per script; of the others the last word stands */
+};
+
 struct td_msg {
 	enum td_msg_kind kind;
 	union {
@@ -166,6 +172,7 @@ struct td_msg {
 		struct td_msg_reply reply;
 		struct td_msg_status status;
 		struct td_msg_peer_call peer_call;
+		struct td_msg_fitness fitness;
 	};
 };
 

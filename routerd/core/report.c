@@ -162,6 +162,18 @@ witness_silent(const struct sample_set *set)
 }
 
 static bool
+unfit(const struct sample_set *set)
+{
+	return vrrp_alarm(set, "unfit");
+}
+
+static bool
+track_silent(const struct sample_set *set)
+{
+	return any(set, "tandem_track_silent", 1);
+}
+
+static bool
 maintenance(const struct sample_set *set)
 {
 	return vrrp_alarm(set, "maintenance");
@@ -184,6 +196,9 @@ static const struct {
 	{ "partial_cut", partial_cut, "the nodes hear each other on some paths only" },
 	{ "one_way", one_way, "one node hears the other and is not heard" },
 	{ "link_down", link_down, "an interface of this node has no carrier" },
+	{ "unfit", unfit, "a track script finds this node unfit" },
+	{ "track_silent", track_silent,
+	    "a track script gives no answer: the last judgement stands" },
 	{ "maintenance", maintenance,
 	    "this node steps back for work on it: tandemctl maintenance off" },
 	{ "witness_silent", witness_silent, "nothing is heard on the sync link" },

@@ -103,6 +103,9 @@ on_message(void *context, enum td_room from, struct td_msg *msg)
 		msg->peer_call.answer = true;
 		msg->peer_call.status = -EHOSTUNREACH;
 		room_send(f->room, from, msg);
+	} else if (msg->kind == TD_MSG_FITNESS) {
+		log_info("fake", "fitness known=%x unfit=%x", msg->fitness.known,
+		    msg->fitness.unfit);
 	}
 }
 

@@ -364,6 +364,14 @@ packing_keeps_everything(void **state)
 		assert_memory_equal(back->nodes, c->nodes, sizeof(c->nodes));
 		assert_memory_equal(&back->vrrp, &c->vrrp, sizeof(c->vrrp));
 		assert_memory_equal(&back->hooks, &c->hooks, sizeof(c->hooks));
+		assert_true(td_track_scripts_equal(back, c));
+		assert_int_equal(c->track_script_count, i == 0 ? 0 : 2);
+		if (i == 1) {
+			assert_string_equal(back->track_scripts[1].name, "disk");
+			assert_int_equal(back->track_scripts[0].timeout_ns, NS_PER_S);
+			assert_int_equal(back->track_scripts[0].fall, 5);
+			assert_int_equal(back->track_scripts[1].rise, 2);
+		}
 		assert_int_equal(back->balancers[0].servers[1].weight,
 		    c->balancers[0].servers[1].weight);
 		free(bytes);

@@ -82,6 +82,7 @@ plain_messages_arrive_as_sent(void **state)
 			.len = 3,
 			.frame = { 1, 0, 3 } } },
 		{ .kind = TD_MSG_LAST_WORDS, .last_words = { .ifindex = 4 } },
+		{ .kind = TD_MSG_FITNESS, .fitness = { 1ULL << 40, 0xffff, 0x8001 } },
 	};
 
 	(void)state;
@@ -107,6 +108,10 @@ plain_messages_arrive_as_sent(void **state)
 		case TD_MSG_LAST_WORDS:
 			assert_memory_equal(&got.last_words, &rows[i].last_words,
 			    sizeof(got.last_words));
+			break;
+		case TD_MSG_FITNESS:
+			assert_memory_equal(
+			    &got.fitness, &rows[i].fitness, sizeof(got.fitness));
 			break;
 		default:
 			fail();

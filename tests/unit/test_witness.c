@@ -55,6 +55,26 @@ test_payload_layout_is_fixed(void **context)
 }
 
 static void
+test_what_scripts_find_is_appended_if_there_is_anything(void **context)
+{
+	uint8_t bytes[WITNESS_PAYLOAD_BYTES_MAX];
+	struct witness_payload sick = example, back;
+	size_t healthy_len = witness_payload_encode(&example, bytes), len;
+
+	(void)context;
+	sick.unfit = 0x8001;
+	len = witness_payload_encode(&sick, bytes);
+	assert_int_equal(len, healthy_len + 2);
+	assert_int_equal(witness_payload_decode(bytes, len, &back), WITNESS_OK);
+	assert_memory_equal(&back, &sick, sizeof(back));
+	assert_int_equal(
+	    witness_payload_decode(bytes, len - 1, &back), WITNESS_DROP_TRUNCATED);
+	/* An older node reads as far as it knows. */
+	assert_int_equal(witness_payload_decode(bytes, healthy_len, &back), WITNESS_OK);
+	assert_memory_equal(&back, &example, sizeof(back));
+}
+
+static void
 test_payload_truncated_at_every_byte(void **context)
 {
 	uint8_t bytes[WITNESS_PAYLOAD_BYTES_MAX];
@@ -263,6 +283,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_payload_round_trip),
 		cmocka_unit_test(test_payload_layout_is_fixed),
+		cmocka_unit_test(
+		    test_what_scripts_find_is_appended_if_there_is_anything),
 		cmocka_unit_test(test_payload_truncated_at_every_byte),
 		cmocka_unit_test(test_payload_refuses_values_out_of_range),
 		cmocka_unit_test(test_payload_of_a_later_version_may_be_longer),

@@ -8,10 +8,17 @@
 /* A Backup lets a better candidate go first, but not for ever. */
 #define DEFER_INTERVALS 3
 
+/* How much less fit than the peer we are. A fault that both share counts nothing. */
+static int
+unfit_balance(const struct node_config *cfg, const struct node *n)
+{
+	return members_unfit_balance(cfg, n) + scripts_unfit_balance(n);
+}
+
 static bool
 fitter_than_peer(const struct node_config *cfg, const struct node *n)
 {
-	return members_unfit_balance(cfg, n) < 0;
+	return unfit_balance(cfg, n) < 0;
 }
 
 /* In maintenance, and the peer is not: it serves if it can. */
@@ -33,7 +40,7 @@ peer_goes_first(
     const struct node_config *cfg, const struct node *n, struct td_instant now)
 {
 	bool peer_state = (n->peer.flags & WITNESS_HAVE_STATE) != 0;
-	int unfit = members_unfit_balance(cfg, n);
+	int unfit = unfit_balance(cfg, n);
 
 	if (!node_witness_alive(cfg, n, now) || n->peer.role != TD_ROLE_BACKUP)
 		return false;
@@ -139,11 +146,20 @@ judge_fitness(const struct node_config *cfg, struct node *n, struct td_instant n
 	    !node_witness_alive(cfg, n, now) || n->peer.role != TD_ROLE_BACKUP ||
 	    (n->peer.flags & WITNESS_HEARS_WITNESS) == 0 || peer_steps_back(n))
 		return;
+	/* What fails here beside the segments: nobody is cut off, so the sessions come
+	 * first. The same for work on this node. */
 	if (members_unfit_balance(cfg, n) <= 0) {
-		if (steps_back(n) && handover_refusal(cfg, n, now) == NODE_REFUSED_NOT)
-			barrier_begin(n, NODE_BY_MAINTENANCE, now, out);
+		if ((steps_back(n) || unfit_balance(cfg, n) > 0) &&
+		    handover_refusal(cfg, n, now) == NODE_REFUSED_NOT)
+			barrier_begin(n,
+			    steps_back(n) ? NODE_BY_MAINTENANCE : NODE_BY_UNFIT, now,
+			    out);
 		return;
 	}
+	/* A script that fails at the peer does not keep us here, cut off as we are, but
+	 * more of them do. */
+	if (unfit_balance(cfg, n) < 0)
+		return;
 	if (!members_all_links(cfg, n))
 		reason = NODE_BY_LINK_DOWN;
 	members_handed_over(cfg, n);
@@ -342,6 +358,7 @@ on_witness(const struct node_config *cfg, struct node *n,
 	n->peer.base_priority = w->base_priority;
 	n->peer.flags = w->flags;
 	n->peer.term = w->term;
+	n->peer.unfit = w->unfit;
 	/* Members only one of us knows count as good on both sides. */
 	for (unsigned m = 0; m < cfg->member_count; m++)
 		n->member[m].peer_bits =
@@ -387,7 +404,7 @@ review_claim(const struct node_config *cfg, struct node *n, struct td_instant no
 			n->peer.role == TD_ROLE_ACTIVE && !n->maintenance &&
 			node_witness_alive(cfg, n, now) &&
 			cfg->priority > n->peer.base_priority &&
-			members_all_links(cfg, n) && members_unfit_balance(cfg, n) <= 0;
+			members_all_links(cfg, n) && unfit_balance(cfg, n) <= 0;
 
 	if (!entitled)
 		n->claim_since = TD_NEVER;
@@ -658,6 +675,10 @@ node_step(const struct node_config *cfg, struct node *n, const struct node_event
 	case NODE_EV_MAINTENANCE:
 		tell = n->maintenance != ev->maintenance;
 		n->maintenance = ev->maintenance;
+		break;
+	case NODE_EV_UNFIT:
+		tell = n->unfit != ev->unfit;
+		n->unfit = ev->unfit;
 		break;
 	case NODE_EV_BARRIER:
 		barrier_end(cfg, n, ev->barrier_ok, now, out);

@@ -58,6 +58,7 @@ enum node_reason {
 	NODE_BY_SWITCHOVER, /* asked for */
 	NODE_BY_PREEMPTED,  /* the peer claimed, and is the preferred node */
 	NODE_BY_SHUTDOWN,
+	NODE_BY_UNFIT,       /* more track scripts fail here than at the peer */
 	NODE_BY_MAINTENANCE, /* this node steps back for work on it */
 	NODE_BY_TERM_RAISED, /* still Active, in a new term above one heard of */
 	NODE_REASONS
@@ -98,6 +99,7 @@ struct node_peer {
 	uint8_t priority; /* effective, last heard of it as Active; 0 = never */
 	uint8_t base_priority;
 	uint16_t flags;      /* enum witness_flag */
+	uint16_t unfit;      /* bit per track script */
 	int64_t interval_ns; /* learned */
 };
 
@@ -110,7 +112,8 @@ enum node_alarm {
 	NODE_ALARM_ISOLATED = 1 << 5, /* no peer, no frame, no answer anywhere: the
 					 answer right is suspended or given up */
 	NODE_ALARM_MAINTENANCE = 1 << 6, /* ours */
-	NODE_ALARM_LAST = NODE_ALARM_MAINTENANCE,
+	NODE_ALARM_UNFIT = 1 << 7,
+	NODE_ALARM_LAST = NODE_ALARM_UNFIT,
 };
 
 struct node {
@@ -123,6 +126,7 @@ struct node {
 	struct node_peer peer;
 
 	bool have_state, peer_has_state; /* from syncd */
+	uint16_t unfit; /* bit per track script that finds us unfit */
 	bool maintenance; /* hands over if the peer can, does not take over while it
 			     lives */
 
@@ -173,6 +177,7 @@ enum node_event_kind {
 	NODE_EV_SYNC_STATE,
 	NODE_EV_SWITCHOVER,
 	NODE_EV_MAINTENANCE,
+	NODE_EV_UNFIT, /* what the track scripts find */
 	NODE_EV_BARRIER,
 	NODE_EV_SENT, /* adverts or witness left, or failed to */
 };
@@ -194,6 +199,7 @@ struct node_event {
 			bool have_state, peer_has_state;
 		} sync;
 		bool maintenance;
+		uint16_t unfit;
 		bool barrier_ok;
 		struct {
 			struct td_instant before; /* read just before the send */

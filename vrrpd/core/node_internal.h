@@ -34,6 +34,7 @@ bool member_probed(const struct node_config *cfg, struct node *n, uint8_t member
 void members_stop_probes(struct node *n, struct node_actions *out);
 
 /* On how many more members we are unfit than the peer; negative: the peer is. */
+int scripts_unfit_balance(const struct node *n);
 int members_unfit_balance(const struct node_config *cfg, const struct node *n);
 /* No member hears a frame, or an answer to its probes. */
 bool members_isolated(

@@ -42,6 +42,22 @@ members_all_links(const struct node_config *cfg, const struct node *n)
 	return true;
 }
 
+static int
+bits_set(unsigned bits)
+{
+	int count = 0;
+
+	for (; bits != 0; bits &= bits - 1)
+		count++;
+	return count;
+}
+
+int
+scripts_unfit_balance(const struct node *n)
+{
+	return bits_set(n->unfit) - bits_set(n->peer.unfit);
+}
+
 int
 members_unfit_balance(const struct node_config *cfg, const struct node *n)
 {

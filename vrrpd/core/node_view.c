@@ -66,6 +66,8 @@ node_alarms(const struct node_config *cfg, const struct node *n, struct td_insta
 		alarms |= NODE_ALARM_ISOLATED;
 	if (n->maintenance)
 		alarms |= NODE_ALARM_MAINTENANCE;
+	if (n->unfit != 0)
+		alarms |= NODE_ALARM_UNFIT;
 	for (uint8_t m = 0; m < cfg->member_count; m++) {
 		if (!n->member[m].link_up)
 			alarms |= NODE_ALARM_LINK_DOWN;
@@ -101,6 +103,7 @@ node_witness(const struct node_config *cfg, const struct node *n, struct td_inst
 	w.flags = (uint16_t)flags;
 	w.term = n->term;
 	w.interval_ns = cfg->interval_ns;
+	w.unfit = n->unfit;
 	w.member_count = cfg->member_count;
 	for (uint8_t m = 0; m < cfg->member_count; m++)
 		w.member[m] = member_bits(cfg, n, m, now);
@@ -148,6 +151,7 @@ node_reason_name(enum node_reason reason)
 		[NODE_BY_SWITCHOVER] = "switchover",
 		[NODE_BY_PREEMPTED] = "preempted",
 		[NODE_BY_SHUTDOWN] = "shutdown",
+		[NODE_BY_UNFIT] = "unfit",
 		[NODE_BY_MAINTENANCE] = "maintenance",
 		[NODE_BY_TERM_RAISED] = "term_raised",
 	};
@@ -166,7 +170,7 @@ node_refusal_text(enum node_refusal refusal)
 		[NODE_REFUSED_PEER_NOT_BACKUP] = "the peer is not Backup",
 		[NODE_REFUSED_PEER_NO_STATE] = "the peer does not hold the whole state",
 		[NODE_REFUSED_PEER_UNFIT] =
-		    "the peer is less fit: a member is down there",
+		    "the peer is less fit: a member is down or a script fails there",
 		[NODE_REFUSED_PEER_MAINTENANCE] = "the peer is in maintenance",
 		[NODE_REFUSED_BUSY] = "a hand-over is already under way",
 		[NODE_REFUSED_BARRIER] =
@@ -195,6 +199,8 @@ node_alarm_name(enum node_alarm alarm)
 		return "isolated";
 	case NODE_ALARM_MAINTENANCE:
 		return "maintenance";
+	case NODE_ALARM_UNFIT:
+		return "unfit";
 	}
 	return "unknown";
 }

@@ -97,6 +97,8 @@ witness_payload_decode(
 		p.member[i] = read_u8(&rd) & WITNESS_MEMBER_BITS_KNOWN;
 	if (rd.left > 0 && !decode_hints(&rd, &p))
 		return WITNESS_DROP_FIELD;
+	if (rd.left > 0)
+		p.unfit = read_be16(&rd);
 	if (rd.failed)
 		return WITNESS_DROP_TRUNCATED;
 	*ret_payload = p;
@@ -127,6 +129,8 @@ witness_payload_encode(
 		write_bytes(
 		    &wr, payload->hint[i].bytes, hint_len(payload->hint[i].family));
 	}
+	if (payload->unfit != 0)
+		write_be16(&wr, payload->unfit);
 	td_assert(!wr.failed);
 	return WITNESS_PAYLOAD_BYTES_MAX - wr.left;
 }

@@ -9,7 +9,7 @@
  *   payload   cluster be64, challenge be64, echo be64, role, priority, base priority,
  *             flags be16, member count, term be64, interval ns be64, generation be64,
  *             then per member one octet of bits, then per member the hint: family and
- *             4, 16 or no octets of address
+ *             4, 16 or no octets of address; then, unless it is zero, unfit be16
  *
  * Units    nanoseconds.
  * Errors   enum witness_drop; a longer payload than we know is accepted, so that a
@@ -28,7 +28,7 @@
 #define WITNESS_HEADER_BYTES 28
 #define WITNESS_PAYLOAD_BYTES_MIN 54
 #define WITNESS_PAYLOAD_BYTES_MAX                                                      \
-	(WITNESS_PAYLOAD_BYTES_MIN + TD_INTERFACES_MAX * (1 + 1 + 16))
+	(WITNESS_PAYLOAD_BYTES_MIN + TD_INTERFACES_MAX * (1 + 1 + 16) + 2)
 #define WITNESS_SEAL_BYTES 16
 #define WITNESS_PACKET_BYTES_MAX                                                       \
 	(WITNESS_HEADER_BYTES + WITNESS_PAYLOAD_BYTES_MAX + WITNESS_SEAL_BYTES)
@@ -86,6 +86,7 @@ struct witness_payload {
 	uint8_t member[TD_INTERFACES_MAX];
 	struct td_addr hint[TD_INTERFACES_MAX]; /* somebody who answers there: whom to
 						   ask; family 0 = nobody known */
+	uint16_t unfit; /* bit per track script that finds the sender unfit */
 };
 
 enum witness_drop witness_header_decode(
