@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <tandem/assert.h>
 #include "common/clock.h"
@@ -201,12 +202,22 @@ perform(struct daemon *d, const struct node_action *a, struct td_instant now,
 	}
 }
 
+const char *
+daemon_router_name(const struct member *mb, char buf[TD_NAME_MAX])
+{
+	snprintf(buf, TD_NAME_MAX, "%s%s", mb->interface->name,
+	    mb->family == TD_AF_INET6 ? "-v6" : "");
+	return buf;
+}
+
 void
 daemon_log_entering(const struct member *mb, const char *state)
 {
+	char name[TD_NAME_MAX];
+
 	if (mb->d->config->vrrp.keepalived_names)
-		log_notice(
-		    "vrrp", "(%s) Entering %s STATE", mb->interface->name, state);
+		log_notice("vrrp", "(%s) Entering %s STATE",
+		    daemon_router_name(mb, name), state);
 }
 
 /* What keepalived calls so: a node that cannot take over as it is. */

@@ -99,6 +99,9 @@ void daemon_event(struct daemon *d, const struct node_event *ev, struct td_insta
 /* On how many links it left. */
 unsigned daemon_send_witness(struct daemon *d, const struct witness_payload *payload);
 
+/* The interface; in mode independent the IPv6 router of it is "wan0-v6". */
+const char *daemon_router_name(const struct member *mb, char buf[TD_NAME_MAX]);
+
 /* With keepalived_names: "(wan0) Entering MASTER STATE". */
 void daemon_log_entering(const struct member *mb, const char *state);
 

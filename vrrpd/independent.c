@@ -131,7 +131,7 @@ tell_router(const struct member *mb, const char *reason)
 
 	snprintf(msg.role.reason, sizeof(msg.role.reason), "%s",
 	    msg.role.fault ? "link_down" : reason);
-	snprintf(msg.role.router, sizeof(msg.role.router), "%s", mb->interface->name);
+	daemon_router_name(mb, msg.role.router);
 	(void)room_send(mb->d->room, TD_ROOM_HOOKD, &msg);
 }
 

@@ -65,8 +65,8 @@ struct td_msg_role {
 	uint64_t peer_term;
 	bool fault;                 /* not Active and, as it is, not able to become it */
 	uint8_t priority;           /* advertised */
-	char router[TD_IFNAME_MAX]; /* to hookd in mode independent: the interface whose
-	                               virtual router this is about; else empty: the node */
+	char router[TD_NAME_MAX];   /* to hookd in mode independent: whose state this is, the
+	                               interface, for IPv6 with -v6; else empty: the node */
 };
 
 struct td_msg_sync_state {

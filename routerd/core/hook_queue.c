@@ -25,7 +25,7 @@ is_configured(const struct td_hooks_config *cfg, enum td_hook hook)
 
 /* NULL: more routers than there can be interfaces. */
 static struct hook_line *
-line_of(struct hook_queue *q, const char router[TD_IFNAME_MAX])
+line_of(struct hook_queue *q, const char router[TD_NAME_MAX])
 {
 	struct hook_line *line;
 

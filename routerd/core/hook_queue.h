@@ -36,7 +36,7 @@ struct hook_change {
 	uint64_t term;
 	uint8_t priority;
 	char reason[TD_REASON_MAX];
-	char router[TD_IFNAME_MAX]; /* empty: the node */
+	char router[TD_NAME_MAX]; /* empty: the node */
 };
 
 enum hook_phase { HOOK_IDLE, HOOK_RUNNING, HOOK_TERMINATED, HOOK_KILLED };

@@ -386,7 +386,9 @@ def test_each_router_of_mode_independent_is_told_for_itself(make_lab, hooks):
     lab = make_lab(edit=lambda text: with_hooks({"notify": notify})(text).replace(
         "mode: node", "mode: independent"))
     wait_for(lambda: "INSTANCE wan0 MASTER 150 r1 wan0 Backup" in hooks.lines(), "wan0 of r1")
-    wait_for(lambda: "INSTANCE lan0 MASTER 150 r1 lan0 Backup" in hooks.lines(), "lan0 of r1")
+    for router in ("lan0", "wan0-v6", "lan0-v6"):
+        line = f"INSTANCE {router} MASTER 150 r1 {router} Backup"
+        wait_for(lambda line=line: line in hooks.lines(), line)
     lab.topology.carrier(lab.topology.ports("r1", ["wan"]), False)
     wait_for(lambda: "INSTANCE wan0 FAULT 150 r1 wan0 Active" in hooks.lines(), "the fault")
     wait_for(lambda: "INSTANCE wan0 MASTER 100 r2 wan0 Backup" in hooks.lines(), "the other one")

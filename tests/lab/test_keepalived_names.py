@@ -3,7 +3,7 @@ import re
 
 from tandemlab.host import wait_for
 
-WORDS = re.compile(r"\((\w+)\) Entering (\w+) STATE")
+WORDS = re.compile(r"\(([\w-]+)\) Entering (\w+) STATE")
 
 
 def entered(lab, node, interface):
@@ -36,10 +36,16 @@ def test_a_node_says_what_its_interfaces_enter(make_lab):
 def test_a_router_of_mode_independent_says_it_for_itself(make_lab):
     lab = make_lab(edit=lambda text: names_on(text).replace("mode: node", "mode: independent"))
     assert entered(lab, "r1", "wan0")[-1] == "MASTER"
+    for router in ("wan0-v6", "lan0-v6"):
+        wait_for(f"{router} of r1 is Active", lambda: entered(lab, "r1", router)[-1] == "MASTER",
+                 5)
+        assert entered(lab, "r2", router) == ["BACKUP"]
     assert entered(lab, "r2", "lan0") == ["BACKUP"]
     lab.topology.carrier(lab.topology.ports("r1", ["wan"]), False)
     wait_for("wan0 of r1 says FAULT, of r2 MASTER",
              lambda: entered(lab, "r1", "wan0")[-1] == "FAULT" and
              entered(lab, "r2", "wan0")[-1] == "MASTER", 5)
+    wait_for("the same for IPv6", lambda: entered(lab, "r1", "wan0-v6")[-1] == "FAULT" and
+             entered(lab, "r2", "wan0-v6")[-1] == "MASTER", 5)
     assert entered(lab, "r1", "lan0")[-1] == "MASTER"
     assert entered(lab, "r2", "lan0") == ["BACKUP"]
