@@ -87,7 +87,7 @@ struct sim_node {
 	uint64_t stored_term, used_term;
 	int64_t answer_ns; /* the fence: survives the process */
 	int64_t active_at;
-	int64_t spoke_at, reached_at; /* the last round; the last that arrived */
+	int64_t reached_at; /* when the last words left that arrived */
 	int64_t frame_at[MEMBERS_MAX], hears_since[MEMBERS_MAX]; /* -1: not */
 	bool addresses, port_cut[MEMBERS_MAX][2], carrier[MEMBERS_MAX],
 	    asked_switchover;
@@ -268,7 +268,8 @@ transmit(
 		return;
 	ev.at = at + 10 * NS_PER_US + rnd_below(s, DELAY_MAX_NS - 10 * NS_PER_US);
 	push(s, ev);
-	s->node[from].reached_at = at;
+	if (at - s->now < s->node[from].cfg.interval_ns / 2) /* not after a freeze */
+		s->node[from].reached_at = at;
 }
 
 /* ---- one node: performing what the election says ---- */
@@ -298,7 +299,6 @@ send_all(struct sim *s, unsigned i, const struct node_action *a, int64_t at,
 	if (!oc->sent)
 		oc->before = at;
 	oc->sent = true;
-	sn->spoke_at = at;
 	if (a->kind == NODE_DO_SEND_WITNESS) {
 		msg.witness = true;
 		msg.len = witness_payload_encode(&a->witness, bytes);
@@ -411,7 +411,7 @@ last_words_lost(const struct sim *s)
 	    &s->node[s->node[1].active_at < s->node[0].active_at];
 
 	return (!sn->running || sn->busy_until > s->now) &&
-	       sn->spoke_at - sn->reached_at > sn->cfg.interval_ns / 2;
+	       sn->core.round_at.ns - sn->reached_at > sn->cfg.interval_ns / 2;
 }
 
 static void

@@ -108,18 +108,20 @@ test_what_was_on_its_way_proves_only_the_round_before(void **context)
 	(void)context;
 	turn(&n, I / 2);
 	turn(&n, I + I / 2);
-	out = heard_backup(&n, I + I / 2 + I / 5);
+	out = heard_backup(&n, I + I / 2 + I / 20);
 	assert_int_equal(opened_until(&out), I / 2 + 3 * I);
 }
 
 static void
-test_frames_are_looked_at_half_an_interval_after_a_round(void **context)
+test_frames_are_looked_at_soon_and_half_an_interval_after_a_round(void **context)
 {
 	struct node n = active(PEER_BACKUP);
 	struct node_actions out;
 
 	(void)context;
 	turn(&n, I / 2);
+	assert_int_equal(node_deadline(&n).ns, NOW + I / 2 + I / 5);
+	step(&n, (struct node_event)TICK, I / 2 + I / 5);
 	assert_int_equal(node_deadline(&n).ns, NOW + I);
 	out = heard_frame(&n, I);
 	assert_int_equal(opened_until(&out), I / 2 + 3 * I);
@@ -404,7 +406,7 @@ main(void)
 		cmocka_unit_test(test_a_round_counts_when_something_was_heard_after_it),
 		cmocka_unit_test(test_what_was_on_its_way_proves_only_the_round_before),
 		cmocka_unit_test(
-		    test_frames_are_looked_at_half_an_interval_after_a_round),
+		    test_frames_are_looked_at_soon_and_half_an_interval_after_a_round),
 		cmocka_unit_test(test_who_never_heard_a_peer_is_not_bound),
 		cmocka_unit_test(test_in_silence_the_neighbours_are_asked_at_once),
 		cmocka_unit_test(

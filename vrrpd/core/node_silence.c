@@ -22,7 +22,9 @@
 static int64_t
 transit_ns(const struct node_config *cfg)
 {
-	return cfg->interval_ns / 4;
+	int64_t wire_ns = 5 * NS_PER_MS / 2, tenth_ns = cfg->interval_ns / 10;
+
+	return tenth_ns > wire_ns ? tenth_ns : wire_ns;
 }
 
 /* A peer that is Active answers our first words at once, or says so at its next turn.
@@ -140,7 +142,10 @@ static void
 review_right(const struct node_config *cfg, struct node *n, bool unbound,
     struct td_instant now, struct node_actions *out)
 {
-	struct td_instant look = instant_add(n->round_at, cfg->interval_ns / 2);
+	/* Soon, for a node may be killed at any time; and once more. */
+	struct td_instant soon = instant_add(n->round_at, 2 * transit_ns(cfg));
+	struct td_instant half = instant_add(n->round_at, cfg->interval_ns / 2);
+	struct td_instant look = instant_reached(now, soon) ? half : soon;
 	struct td_instant round = n->proven_at;
 
 	if (unbound || is_proven(cfg, n, n->round_at))
