@@ -75,11 +75,14 @@ class Case:
 
 
 class Segment:
+    """Theirs is keepalived."""
+
     def __init__(self, path, case=Case()):
         self.path = path
         self.case = case
         self.instance = f"{os.environ.get('LAB_PREFIX', 'td')}{case.tag}"
         self.public_key = None
+        self.their_virtual_mac = case.virtual_mac
         self.ours = self.theirs = self.capture = None
         self.capture_file = os.path.join(path, "segment.pcap")
 
@@ -199,7 +202,7 @@ interfaces:
 
     # ---- theirs
 
-    def start_keepalived(self, priority, interval=None, preempt=True):
+    def start_theirs(self, priority, interval=None, preempt=True):
         case = self.case
         file = os.path.join(self.path, "keepalived.conf")
         options = []
@@ -253,18 +256,22 @@ vrrp_instance i {{
         process.wait(8)
         setattr(self, which, None)
 
-    def kill(self, which):
-        """Every process of the router at once."""
-        process = getattr(self, which)
-        pids = [process.pid]
+    def signal(self, which, signo):
+        """To every process of the router."""
+        pids = [getattr(self, which).pid]
         for pid in pids:
             for task in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
                     pids += [int(child) for child in file.read().split()]
+        for pid in pids:
+            os.kill(pid, signo)
+
+    def kill(self, which):
+        """Every process of the router at once."""
+        process = getattr(self, which)
         # A child of keepalived that saw its parent die would still say goodbye.
-        for signo in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in pids:
-                os.kill(pid, signo)
+        self.signal(which, signal.SIGSTOP)
+        self.signal(which, signal.SIGKILL)
         process.wait(5)
         reap()
         setattr(self, which, None)
@@ -273,6 +280,17 @@ vrrp_instance i {{
         """The cable stays, the frames do not."""
         run(in_ns(self.ns("sw"), ["ip", "link", "set", f"p{name}",
                              *(["master", "br0"] if joined else ["nomaster"])]))
+
+    def link(self, name, state):
+        """Carrier of a router's interface, at the switch."""
+        run(in_ns(self.ns("sw"), ["ip", "link", "set", f"p{name}", state]))
+
+    def deaf(self, name, yes=True):
+        """What the switch has for a router is lost; what the router says is not."""
+        table = f"table bridge deaf_{name}"
+        chain = (f"{table} {{\n chain c {{\n type filter hook postrouting priority 300;\n"
+                 f" oifname p{name} drop\n }}\n}}\n")
+        run(in_ns(self.ns("sw"), ["nft", "-f", "-"]), chain if yes else f"delete {table}\n")
 
     def has_virtual(self, name):
         return f" {self.case.virtual}/" in run(in_ns(self.ns(name), ["ip", "addr"]))
@@ -310,7 +328,7 @@ vrrp_instance i {{
 
     def mac_of(self, name):
         """With which MAC a router must answer."""
-        if self.case.virtual_mac:
+        if self.case.virtual_mac if name == "a" else self.their_virtual_mac:
             return self.case.mac_of_vrid
         return f"02:09:0a:00:00:{LAST[name]:02x}"
 
@@ -361,8 +379,8 @@ def dropped(segment, reason):
     return re.search(rf"dropped reason={reason}\b", segment.log()) is not None
 
 
-def missing_program():
-    for program in ("keepalived", "tshark", "tcpdump"):
+def missing_program(*more):
+    for program in ("keepalived", "tshark", "tcpdump", *more):
         if shutil.which(program) is None:
             return program
     return None

@@ -32,7 +32,7 @@ def test_a_member_with_ipv6_alone(make):
     segment = make(SIX)
     segment.start_ours(150, mode="node")
     segment.wait_owner("a")
-    segment.start_keepalived(100)
+    segment.start_theirs(100)
     segment.wait_theirs_listens()
     time.sleep(6 * SIX.interval_s)
     assert segment.owners() == ["a"]
@@ -46,7 +46,7 @@ def test_a_member_with_ipv6_alone(make):
 
 def test_a_member_with_ipv6_alone_obeys_and_takes_over(make):
     segment = make(SIX)
-    segment.start_keepalived(200)
+    segment.start_theirs(200)
     segment.wait_owner("b")
     segment.start_ours(150, mode="node")
     segment.wait_ours_speaks()
@@ -68,7 +68,7 @@ def test_what_is_heard_in_one_family_counts_for_both(make, case):
 
     wait_for("both families", lambda: "192.0.2.100/24" in addresses() and
              "2001:db8::100/64" in addresses(), 3)
-    segment.start_keepalived(200)
+    segment.start_theirs(200)
     segment.wait_owner("b")
     wait_for("neither family", lambda: "192.0.2.100/24" not in addresses() and
              "2001:db8::100/64" not in addresses(), 3)

@@ -172,10 +172,13 @@ def test_multicast_with_configured_addresses_obeys_no_stranger(make):
 def test_the_families_of_an_interface_are_two_routers(make):
     """keepalived has the IPv4 one alone, with the higher priority."""
     segment = make(FOUR)
-    segment.start_ours(100, addresses=["192.0.2.100/24", "fe80::100/64", "2001:db8::100/64"])
+    segment.start_ours(100, addresses=["192.0.2.100/24", "fe80::100/64", "2001:db8::100/64"],
+                       extra="keepalived_names: yes")
     segment.wait_owner("a")
+    for name in ("eth0", "eth0-v6"):
+        wait_for(name, lambda n=name: f"({n}) Entering MASTER STATE" in segment.log(), 3)
     assert (state(segment, "ipv4"), state(segment, "ipv6")) == ("Active", "Active")
-    segment.start_keepalived(150)
+    segment.start_theirs(150)
     segment.wait_owner("b")
     segment.wait_only_answer("b")
     assert (state(segment, "ipv4"), state(segment, "ipv6")) == ("Backup", "Active")
@@ -189,7 +192,7 @@ def test_the_families_of_an_interface_are_two_routers(make):
 
 def test_an_owner_takes_its_addresses_at_once_and_keeps_them(make):
     segment = make(FOUR)
-    segment.start_keepalived(254)
+    segment.start_theirs(254)
     segment.wait_owner("b")
     segment.start_ours(255, preempt="no")
     wait_for("Active from the start", lambda: "Initialize -> Active" in segment.log(), 3)
@@ -212,7 +215,7 @@ def test_an_owner_without_any_other_address(make):
 
 def test_preempt_delay_bears_a_lower_router_for_a_while(make):
     segment = make(FOUR)
-    segment.start_keepalived(100)
+    segment.start_theirs(100)
     segment.wait_owner("b")
     segment.start_ours(150, extra="preempt_delay: 2s")
     segment.wait_ours_speaks()
@@ -258,7 +261,7 @@ def test_unicast_over_ipv6_with_the_hop_limit_of_the_system_is_none(make):
     """What keepalived 2.2.7 sends unless its system's hop limit is 255."""
     segment = make(Case(3, 6, unicast=True))
     run(in_ns(segment.ns("b"), ["sysctl", "-qw", "net.ipv6.conf.eth0.hop_limit=64"]))
-    segment.start_keepalived(150)
+    segment.start_theirs(150)
     segment.wait_owner("b")
     segment.start_ours(100)
     segment.wait_ours_speaks()
@@ -271,7 +274,7 @@ def test_the_group_is_joined_where_a_bridge_snoops(make):
     run(in_ns(segment.ns("sw"), ["ip", "link", "set", "br0", "type", "bridge",
                                  "mcast_snooping", "1", "mcast_querier", "1",
                                  "mcast_startup_query_interval", "20"]))
-    segment.start_keepalived(150)
+    segment.start_theirs(150)
     segment.wait_owner("b")
     segment.start_ours(100)
     segment.wait_ours_speaks()

@@ -1,26 +1,31 @@
-"""Mode independent beside keepalived: {version 2 IPv4, version 3 IPv4, version 3 IPv6} x
-{virtual MAC, none} x {multicast, unicast}, each through the events of two routers' lives.
+"""Mode independent beside keepalived and FRR: {version 2 IPv4, version 3 IPv4, version 3 IPv6}
+x {virtual MAC, none} x {multicast, unicast}, each through the events of two routers' lives. FRR
+knows no unicast and has a virtual MAC always; there ours varies.
 
-A test is one event in one protocol; its four ways of speaking run at the same time, each on a
+A test is one event in one protocol; its ways of speaking run at the same time, each on a
 segment of its own. It ends with tshark's judgement of all our advertisements (segment.py).
 """
 import functools
 import itertools
+import os
+import signal
 import threading
 import time
 import traceback
 
 import pytest
 
+from frr_segment import DAEMONS, FrrSegment
 from segment import Case, Segment, dropped, missing_program
 from tandemlab.host import wait_for
 
+PEERS = {"keepalived": Segment, "frr": FrrSegment}
 PROTOCOLS = ((2, 4), (3, 4), (3, 6))
 HIGH, LOW = 150, 100
 
 
-def live(case, event, silent, path, failures):
-    segment = Segment(path, case)
+def live(peer, case, event, silent, path, failures):
+    segment = PEERS[peer](path, case)
     try:
         segment.up()
         event(segment)
@@ -39,15 +44,20 @@ def each_way(event=None, silent=False):
 
     @pytest.mark.parametrize("version, family", PROTOCOLS,
                              ids=[f"v{v}-ipv{f}" for v, f in PROTOCOLS])
-    def test(version, family, tmp_path):
+    @pytest.mark.parametrize("peer", PEERS)
+    def test(peer, version, family, tmp_path):
         if (program := missing_program()) is not None:
             pytest.skip(f"{program} is not installed")
+        if peer == "frr" and not os.path.exists(f"{DAEMONS}/vrrpd"):
+            pytest.skip("frr is not installed")
         failures, threads = [], []
         for virtual_mac, unicast in itertools.product((True, False), (False, True)):
             case = Case(version, family, virtual_mac, unicast)
+            if peer == "frr" and unicast:
+                continue
             (tmp_path / str(case)).mkdir()
             threads.append(threading.Thread(target=live, args=(
-                case, event, silent, str(tmp_path / str(case)), failures)))
+                peer, case, event, silent, str(tmp_path / str(case)), failures)))
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -63,10 +73,10 @@ def start(segment, ours, theirs, first="ours"):
     if first == "ours":
         segment.start_ours(ours)
         segment.wait_owner("a")
-        segment.start_keepalived(theirs)
+        segment.start_theirs(theirs)
         segment.wait_theirs_listens()
     else:
-        segment.start_keepalived(theirs)
+        segment.start_theirs(theirs)
         segment.wait_owner("b")
         segment.start_ours(ours)
         segment.wait_ours_speaks()
@@ -149,6 +159,71 @@ def test_sigkill_of_theirs(segment):
              4 * segment.case.interval_s + 2)
 
 
+# Faults ---------------------------------------------------------------------------------------
+
+def both_active(segment):
+    wait_for("both are Active", lambda: segment.owners() == ["a", "b"],
+             5 * segment.case.interval_s + 3)
+
+
+@each_way
+def test_ours_frozen_and_thawed(segment):
+    """Silent while frozen, whatever is left in its kernel; then by the letter: preemption."""
+    start(segment, HIGH, LOW)
+    segment.signal("ours", signal.SIGSTOP)
+    wait_for("theirs took over", lambda: segment.has_virtual("b"),
+             4 * segment.case.interval_s + 2)
+    segment.wait_only_answer("b", 4 * segment.case.interval_s + 2)
+    segment.signal("ours", signal.SIGCONT)
+    wait_for("ours listened first", lambda: "Active -> Initialize" in segment.log(), 3)
+    segment.wait_owner("a")
+    segment.wait_only_answer("a")
+
+
+@each_way
+def test_link_of_ours_down_and_up(segment):
+    start(segment, HIGH, LOW)
+    segment.link("a", "down")
+    segment.wait_owner("b")
+    segment.wait_only_answer("b")
+    segment.link("a", "up")
+    segment.wait_owner("a")
+    segment.wait_only_answer("a")
+
+
+@each_way
+def test_link_of_theirs_down_and_up(segment):
+    start(segment, LOW, HIGH, first="theirs")
+    segment.link("b", "down")
+    wait_for("ours took over", lambda: segment.has_virtual("a"),
+             4 * segment.case.interval_s + 2)
+    segment.wait_only_answer("a")
+    segment.link("b", "up")
+    segment.wait_owner("b")
+    segment.wait_only_answer("b")
+
+
+@each_way
+def test_theirs_is_deaf_for_a_while(segment):
+    """One-way loss: both are Active, which VRRP cannot know; healed, ours stays."""
+    start(segment, HIGH, LOW)
+    segment.deaf("b")
+    both_active(segment)
+    segment.deaf("b", False)
+    segment.wait_owner("a")
+    segment.wait_only_answer("a")
+
+
+@each_way
+def test_ours_is_deaf_for_a_while(segment):
+    start(segment, LOW, HIGH, first="theirs")
+    segment.deaf("a")
+    both_active(segment)
+    segment.deaf("a", False)
+    segment.wait_owner("b")
+    segment.wait_only_answer("b")
+
+
 # Ties and preemption --------------------------------------------------------------------------
 
 @each_way
@@ -167,8 +242,7 @@ def test_equal_priority_of_ours_does_not_preempt(segment):
 def test_split_and_heal_with_equal_priority_the_higher_address_stays(segment):
     start(segment, HIGH, HIGH)
     segment.cut("b")
-    wait_for("both are Active", lambda: segment.owners() == ["a", "b"],
-             5 * segment.case.interval_s + 3)
+    both_active(segment)
     segment.cut("b", joined=True)
     segment.wait_owner("b")
     segment.wait_only_answer("b")
@@ -178,8 +252,7 @@ def test_split_and_heal_with_equal_priority_the_higher_address_stays(segment):
 def test_split_and_heal_with_higher_priority_ours_stays(segment):
     start(segment, HIGH, LOW)
     segment.cut("b")
-    wait_for("both are Active", lambda: segment.owners() == ["a", "b"],
-             5 * segment.case.interval_s + 3)
+    both_active(segment)
     segment.cut("b", joined=True)
     segment.wait_owner("a")
     segment.wait_only_answer("a")
@@ -187,7 +260,7 @@ def test_split_and_heal_with_higher_priority_ours_stays(segment):
 
 @each_way(silent=True)
 def test_without_preemption_ours_waits(segment):
-    segment.start_keepalived(LOW)
+    segment.start_theirs(LOW)
     segment.wait_owner("b")
     segment.start_ours(HIGH, preempt="no")
     segment.wait_ours_speaks()
@@ -198,7 +271,7 @@ def test_without_preemption_ours_waits(segment):
 def test_without_preemption_theirs_waits(segment):
     segment.start_ours(LOW)
     segment.wait_owner("a")
-    segment.start_keepalived(HIGH, preempt=False)
+    segment.start_theirs(HIGH, preempt=False)
     segment.wait_theirs_listens()
     stays(segment, "a")
 
@@ -209,13 +282,14 @@ def test_without_preemption_theirs_waits(segment):
 def test_another_interval_of_theirs(segment):
     """Version 3 learns it; version 2 must not obey such a router at all."""
     interval = segment.case.interval_s
-    segment.start_keepalived(HIGH, interval=4 * interval)
+    segment.start_theirs(HIGH, interval=4 * interval)
     segment.wait_owner("b", 20 * interval + 5)
     segment.start_ours(LOW, interval=interval)
     segment.wait_ours_speaks()
     if segment.case.version == 2:
         wait_for("ours is Active too", lambda: segment.has_virtual("a"), 10)
-        assert dropped(segment, "interval_mismatch")
+        wait_for("theirs was heard", lambda: dropped(segment, "interval_mismatch"),
+                 5 * interval)
         return
     stays(segment, "b", intervals=16)
     begun = time.monotonic()
