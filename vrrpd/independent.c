@@ -224,6 +224,8 @@ independent_advert(
 	ev.advert.priority = advert->priority;
 	ev.advert.max_adver_interval_ns = advert->max_adver_interval_ns;
 	ev.advert.source = *source;
+	/* It may have changed since the link came up. */
+	mb->router_config.primary = member_own_address(mb, mb->family);
 	event(mb, &ev, clock_now());
 }
 
