@@ -2,7 +2,9 @@
 advertisements that nobody should send, made by hand and counted by the running daemon."""
 import json
 import os
+import shutil
 import struct
+import subprocess
 import time
 
 import pytest
@@ -120,6 +122,26 @@ def test_noise_is_counted_by_reason_and_disturbs_nobody(make, case):
     wire.send(frame(case))
     wait_for("obeyed", lambda: state(segment, f"ipv{case.family}") == "Backup", 3)
     wire.close()
+
+
+@pytest.mark.parametrize("case, reason", ((FOUR, "version"), (OLD, "length")),
+                         ids=("version3", "version2"))
+def test_carp_with_the_same_number_is_noise(make, case, reason):
+    if shutil.which("ucarp") is None:
+        pytest.skip("ucarp is not installed")
+    segment = make(case)
+    segment.start_ours(100)
+    segment.wait_owner("a")
+    with subprocess.Popen(in_ns(segment.ns("h"), [
+            "ucarp", "-i", "eth0", "-s", "192.0.2.9", "-v", str(VRID), "-p", "secret", "-a",
+            "192.0.2.200", "-P"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as ucarp:
+        try:
+            wait_for("its frames are counted", lambda: table(
+                segment, "adverts_dropped_total", reason=reason) >= 2, 10)
+        finally:
+            ucarp.kill()
+    assert segment.owners() == ["a"]
+    assert table(segment, "adverts_received_total") == 0
 
 
 def test_an_advertisement_is_obeyed_whatever_only_deserves_a_remark(make):
