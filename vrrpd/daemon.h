@@ -123,6 +123,7 @@ int member_bind(
     struct member *mb); /* fence, sockets, announcer, probe: to the parent */
 int member_update(struct member *mb, const struct td_interface *interface);
 void member_close(struct member *mb);
+bool member_is_active(const struct member *mb);
 void member_promote(struct member *mb);
 void member_demote(struct member *mb);
 void member_probe(struct member *mb, struct td_instant now);

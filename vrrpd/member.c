@@ -323,6 +323,8 @@ member_update(struct member *mb, const struct td_interface *new_interface)
 			    facts->parent_ifindex);
 	interface_view_free(old);
 	bound = member_bind(mb);
+	if (member_is_active(mb))
+		member_last_words(mb, true);
 	return result < 0 ? result : bound;
 }
 
@@ -376,7 +378,7 @@ member_demote(struct member *mb)
 	}
 }
 
-static bool
+bool
 member_is_active(const struct member *mb)
 {
 	return mb->d->independent ? mb->router.state == VRRP_ACTIVE

@@ -105,6 +105,16 @@ make_binding(
 	*ret_binding = b;
 }
 
+/* A family that left the configuration of an Active says so: RFC 9568 section 6.4.3. */
+static void
+stop_advertising(struct member *mb, unsigned f)
+{
+	if (mb->adverts[f] != NULL && member_is_active(mb))
+		(void)advert_socket_send(mb->adverts[f], VRRP_PRIORITY_RESIGN);
+	advert_socket_free(mb->adverts[f]);
+	mb->adverts[f] = NULL;
+}
+
 int
 member_bind_adverts(struct member *mb)
 {
@@ -113,8 +123,7 @@ member_bind_adverts(struct member *mb)
 
 	for (unsigned f = 0; f < TD_FAMILIES && result == 0; f++) {
 		if (!advertises(mb, families[f])) {
-			advert_socket_free(mb->adverts[f]);
-			mb->adverts[f] = NULL;
+			stop_advertising(mb, f);
 			continue;
 		}
 		if (mb->adverts[f] == NULL)
@@ -173,11 +182,12 @@ member_last_words(struct member *mb, bool speak)
 	for (unsigned f = 0; f < TD_FAMILIES; f++) {
 		struct td_msg msg = { .kind = TD_MSG_LAST_WORDS };
 
-		if (mb->adverts[f] == NULL)
-			continue;
+		/* Of a family that is not advertised (any more), nothing. */
 		msg.last_words.ifindex = link_facts(mb->link)->parent_ifindex;
 		msg.last_words.family = families[f];
-		if (speak)
+		if (mb->family != 0 && mb->family != families[f])
+			continue;
+		if (speak && mb->adverts[f] != NULL)
 			msg.last_words.len = (uint16_t)advert_socket_frame(
 			    mb->adverts[f], VRRP_PRIORITY_RESIGN, msg.last_words.frame,
 			    sizeof(msg.last_words.frame));

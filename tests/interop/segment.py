@@ -183,11 +183,21 @@ interfaces:
             out.write(self.config(priority, preempt, interval or self.case.interval_s,
                                   "".join(f"  {line}\n" for line in extra.splitlines()),
                                   interface, addresses, mode))
+        if self.ours is not None:
+            self.ours.send_signal(signal.SIGHUP)
+            return
         with open(os.path.join(self.path, "ours.log"), "a", encoding="utf-8") as out:
             self.ours = subprocess.Popen(
                 [os.path.join(SBIN, "tandemd"), "--instance", self.instance, "--node", "a",
                  "--netns", self.ns("a"), "--config", file, "--users", "root"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def reconfigure(self, priority, **options):
+        """The same, while it runs."""
+        assert self.ours is not None
+        applied = self.log().count(" applied")
+        self.start_ours(priority, **options)
+        wait_for("ours has applied it", lambda: self.log().count(" applied") > applied, 5)
 
     def log(self):
         try:

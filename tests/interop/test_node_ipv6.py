@@ -94,3 +94,28 @@ def test_both_families_are_advertised_from_the_mac_that_has_the_addresses(make):
             assert packet["vrrp.checksum.status"] in ("1", "Good"), packet
             assert packet["_ws.expert.message"] == "", packet
     segment.case = SIX
+
+
+def test_a_family_comes_and_goes_without_a_transition(make):
+    """Applied to the running Active: it advertises over IPv6 as long as it has addresses."""
+    segment = make(FOUR)
+
+    def six():
+        segment.case = SIX
+        try:
+            return [p["vrrp.prio"] for p in segment.adverts("a")]
+        finally:
+            segment.case = FOUR
+
+    segment.start_ours(150, mode="node")
+    segment.wait_owner("a")
+    assert six() == []
+    segment.reconfigure(150, mode="node", addresses=BOTH)
+    wait_for("adverts over IPv6", lambda: len(six()) > 3, 5)
+    segment.reconfigure(150, mode="node")
+    wait_for("the last one", lambda: six()[-1] == "0", 5)
+    last = len(six())
+    time.sleep(5 * FOUR.interval_s)
+    assert len(six()) == last
+    assert segment.log().count(" -> ") == 2, "Initialize, Backup, Active"
+    assert segment.owners() == ["a"]
