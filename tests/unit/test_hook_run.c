@@ -309,6 +309,9 @@ a_keeper_that_somebody_kills_takes_the_run_with_it(void **state)
 	      away = pid_in("away");
 
 	(void)state;
+	for (int t = 0; t < LIMIT_MS / 10 && getpgid(away) == run.pid; t++)
+		pause_ms(10);
+	assert_int_not_equal(getpgid(away), run.pid); /* it has left by now */
 	kill(run.pid, SIGKILL);
 	assert_true(WIFSIGNALED(await_end(&run)));
 	await_death(program);
