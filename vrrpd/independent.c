@@ -220,13 +220,18 @@ independent_advert(
     struct member *mb, const struct vrrp_advert *advert, const struct td_addr *source)
 {
 	struct vrrp_event ev = { .kind = VRRP_EV_ADVERT };
+	bool rival = mb->router.state == VRRP_ACTIVE;
+	struct td_instant now = clock_now();
 
 	ev.advert.priority = advert->priority;
 	ev.advert.max_adver_interval_ns = advert->max_adver_interval_ns;
 	ev.advert.source = *source;
 	/* It may have changed since the link came up. */
 	mb->router_config.primary = member_own_address(mb, mb->family);
-	event(mb, &ev, clock_now());
+	event(mb, &ev, now);
+	/* Whoever has learned the other one's MAC meanwhile must learn ours again. */
+	if (rival && mb->router.state == VRRP_ACTIVE)
+		announce_burst(mb->announce, now);
 }
 
 void

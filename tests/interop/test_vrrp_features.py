@@ -11,7 +11,7 @@ import pytest
 
 from segment import HOST_MAC, SBIN, VRID, Case, Segment, missing_program
 from tandemlab.host import LabError, in_ns, run, wait_for
-from vrrpnet import Wire, checksum, ethernet, ip, ipv4, ipv6
+from vrrpnet import Wire, checksum, ethernet, ip, ipv4, ipv6, mac
 
 FOUR, SIX, OLD = Case(3, 4), Case(3, 6), Case(2, 4)
 
@@ -308,3 +308,41 @@ def test_the_group_is_joined_where_a_bridge_snoops(make):
         time.sleep(0.05)
     with pytest.raises(LabError):
         wait_for("a takeover", lambda: "-> Active" in segment.log(), 0.1)
+
+
+@pytest.mark.parametrize("case", (FOUR, SIX, OLD), ids=("ipv4", "ipv6", "version2"))
+def test_a_lower_rival_that_is_heard_makes_ours_announce_again(make, case):
+    """As after a split: whoever learned the rival's MAC learns ours. Version 3, and it alone,
+    also answers with an advertisement at once."""
+    segment = make(case)
+    segment.start_ours(150, extra="garp_repeat: 0\ngarp_refresh: 0s")
+    segment.wait_owner("a")
+    sent = table(segment, "announcements_sent_total")
+    assert sent == len(case.addresses)
+    wire = Wire(f"{case.tag}h", "eth0")
+    at = 23 if case.family == 4 else 20  # protocol, next header
+    wire.drain()
+    assert wire.wait_for(lambda f: f[at] == 112, 2)
+    wire.send(frame(case, priority=100))
+    answer = wire.wait_for(lambda f: f[at] == 112, case.interval_s / 2)
+    assert (answer is not None) == (case.version == 3)
+    wire.close()
+    wait_for("announced again",
+             lambda: table(segment, "announcements_sent_total") == 2 * sent, 3)
+    assert segment.owners() == ["a"]
+
+
+@pytest.mark.parametrize("case", (FOUR, SIX), ids=("ipv4", "ipv6"))
+def test_nothing_leaves_a_backup_from_the_virtual_mac(make, case):
+    """Not even what its kernel says by itself: IGMP, MLD, neighbour discovery."""
+    segment = make(case)
+    segment.start_theirs(200)
+    segment.wait_owner("b")
+    wire = Wire(f"{case.tag}sw", "pa")  # what comes in there is what a sends
+    segment.start_ours(100)
+    segment.wait_ours_speaks()
+    time.sleep(3)
+    frames = [frame for _, frame in wire.drain() if frame[6:12] == mac(case.mac_of_vrid)]
+    wire.close()
+    assert segment.owners() == ["b"]
+    assert frames == []
