@@ -142,10 +142,11 @@ a_backup_follows_a_peer_that_stops_or_is_gone_and_no_other(void **context)
 	static const struct {
 		const char *name;
 		enum td_role peer_role;
-		bool takes_over;
+		bool peer_link_down, takes_over;
 	} rows[] = {
-		{ "gave the role away, and lives", TD_ROLE_BACKUP, false },
-		{ "stops", TD_ROLE_INITIALIZE, true },
+		{ "gave the role away, and lives", TD_ROLE_BACKUP, false, false },
+		{ "gave it away because it is cut off", TD_ROLE_BACKUP, true, true },
+		{ "stops", TD_ROLE_INITIALIZE, false, true },
 	};
 	struct node_event frame = { .kind = NODE_EV_FRAME, .frame_at = at(2 * I) };
 	struct node n;
@@ -157,6 +158,8 @@ a_backup_follows_a_peer_that_stops_or_is_gone_and_no_other(void **context)
 		n = make(&config, &as_backup);
 		step(&n, maintenance(true), 1);
 		w.flags |= WITNESS_RESIGN;
+		if (rows[i].peer_link_down)
+			w.member[1] = 0;
 		step(&n, witness(&w), 2);
 		step(&n, (struct node_event)ADVERT(0, 0), 2);
 		n.tick_deadline = n.down_deadline = at(I / 2);

@@ -308,8 +308,8 @@ backup_witness(const struct node_config *cfg, struct node *n,
 	/* Without the state we accept only from a node that stops or is less fit. */
 	if ((w->flags & WITNESS_RESIGN) != 0 && current &&
 	    !instant_is_set(n->resign_deadline) &&
-	    (w->role == TD_ROLE_INITIALIZE ||
-		(!steps_back(n) && (n->have_state || fitter_than_peer(cfg, n))))) {
+	    (w->role == TD_ROLE_INITIALIZE || fitter_than_peer(cfg, n) ||
+		(n->have_state && !steps_back(n)))) {
 		n->peer_resigned = true;
 		n->down_deadline = now;
 	}
