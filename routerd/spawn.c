@@ -48,6 +48,16 @@ set_limit(int resource, rlim_t value)
 	setrlimit((__rlimit_resource_t)resource, &limit);
 }
 
+static void
+lower_limit(int resource, rlim_t value)
+{
+	struct rlimit limit;
+
+	if (getrlimit((__rlimit_resource_t)resource, &limit) == 0 &&
+	    limit.rlim_max > value)
+		set_limit(resource, value);
+}
+
 /* Before the privileges go. Returns whether CAP_IPC_LOCK must make up for the limit. */
 static bool
 set_realtime(void)
@@ -59,6 +69,15 @@ set_realtime(void)
 	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
 	set_limit(RLIMIT_RTPRIO, SPAWN_RT_PRIORITY);
 	return setrlimit(RLIMIT_MEMLOCK, &limit) < 0;
+}
+
+/* What tandemd may set for vrrpd's sake is nothing that anybody else needs, least of
+ * all a program of the operator's: it could run before the election for ever. */
+static void
+forget_realtime(void)
+{
+	lower_limit(RLIMIT_RTPRIO, 0);
+	lower_limit(RLIMIT_MEMLOCK, SPAWN_MEMLOCK_BYTES);
 }
 
 static void
@@ -147,10 +166,11 @@ child_main(const struct spawn_spec *spec)
 	arrange_descriptors(spec);
 	if (chdir("/") < 0)
 		child_fail("/");
-	if (spec->oom_score_adj != 0)
-		set_oom_score(spec->oom_score_adj);
+	set_oom_score(spec->oom_score_adj);
 	if (spec->realtime)
 		lock_memory = set_realtime();
+	else
+		forget_realtime();
 	if (spec->confined) {
 		set_limit(RLIMIT_CPU, 20);
 		set_limit(RLIMIT_FSIZE, 0);

@@ -15,7 +15,8 @@
 #include <sys/types.h>
 
 #define SPAWN_CAPABILITIES_MAX 4
-#define SPAWN_LIFE_FD 4 /* in the child */
+#define SPAWN_LIFE_FD 4           /* in the child */
+#define SPAWN_MEMLOCK_BYTES 65536 /* without `realtime` */
 
 struct spawn_spec {
 	const char *path;
@@ -23,14 +24,14 @@ struct spawn_spec {
 	uid_t uid;
 	gid_t gid;
 	int capabilities[SPAWN_CAPABILITIES_MAX]; /* CAP_*; ends with -1 */
-	bool privileged; /* keeps every capability of ours; only with uid 0 */
-	bool realtime;                            /* SCHED_FIFO, may lock its memory */
-	int oom_score_adj;
-	bool confined;  /* small limits on memory, time, files and processes */
-	int stdin_fd;   /* -1 = /dev/null */
-	int stdout_fd;  /* -1 = stderr */
-	int control_fd; /* becomes 3; -1 = none */
-	int life_fd;    /* becomes 4, held for the child's whole life; -1 = none */
+	bool privileged;   /* keeps every capability of ours; only with uid 0 */
+	bool realtime;     /* SCHED_FIFO, locked memory; without: no right to either */
+	int oom_score_adj; /* set in any case: ours would be inherited */
+	bool confined;     /* small limits on memory, time, files and processes */
+	int stdin_fd;      /* -1 = /dev/null */
+	int stdout_fd;     /* -1 = stderr */
+	int control_fd;    /* becomes 3; -1 = none */
+	int life_fd;       /* becomes 4, held for the child's whole life; -1 = none */
 };
 
 #define SPAWN_RT_PRIORITY 40
