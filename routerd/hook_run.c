@@ -63,7 +63,8 @@ end_alike(int wait_status)
 }
 
 static _Noreturn void
-keeper_main(const char *const *argv, const char *const *envp, int lock_fd, pid_t hookd)
+keeper_main(const char *const *argv, const char *const *envp, int lock_fd,
+    int output_fd, pid_t hookd)
 {
 	struct sigaction orphaned = { .sa_handler = on_orphaned };
 	int lock = lock_fd >= 0 ? fcntl(lock_fd, F_DUPFD, 10) : -1;
@@ -77,6 +78,9 @@ keeper_main(const char *const *argv, const char *const *envp, int lock_fd, pid_t
 	    getppid() != hookd)
 		_exit(126);
 	/* Nobody shall wait for the end of hookd's sockets because of this process. */
+	if (output_fd >= 0 &&
+	    (dup2(output_fd, STDOUT_FILENO) < 0 || dup2(output_fd, STDERR_FILENO) < 0))
+		_exit(126);
 	close(LOCK_FD);
 	if (lock >= 0)
 		dup2(lock, LOCK_FD);
@@ -94,14 +98,14 @@ keeper_main(const char *const *argv, const char *const *envp, int lock_fd, pid_t
 }
 
 int
-hook_run_start(
-    struct hook_run *run, const char *const *argv, const char *const *envp, int lock_fd)
+hook_run_start(struct hook_run *run, const char *const *argv, const char *const *envp,
+    int lock_fd, int output_fd)
 {
 	pid_t self = getpid();
 	pid_t pid = fork();
 
 	if (pid == 0)
-		keeper_main(argv, envp, lock_fd, self);
+		keeper_main(argv, envp, lock_fd, output_fd, self);
 	if (pid < 0)
 		return -errno;
 	/* In both processes: whoever comes first, the group is there afterwards. */

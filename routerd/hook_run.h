@@ -22,10 +22,11 @@ struct hook_run {
 };
 
 /* argv and envp end with NULL and are borrowed for the call; argv[0] is the program.
- * `lock_fd` is kept open by the keeper alone. 0 or negative errno. A program that
- * cannot be executed ends with code 126 after one line on stderr. */
+ * `lock_fd` is kept open by the keeper alone. `output_fd` becomes stdout and stderr; -1
+ * = as ours. 0 or negative errno. A program that cannot be executed ends with code 126
+ * after one line on stderr. */
 int hook_run_start(struct hook_run *run, const char *const *argv,
-    const char *const *envp, int lock_fd);
+    const char *const *envp, int lock_fd, int output_fd);
 
 void hook_run_signal(struct hook_run *run, int signo);
 

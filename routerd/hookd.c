@@ -21,7 +21,7 @@ start_hook(struct hookd *h, char *ret_problem, size_t size)
 {
 	const struct hook_change *now = &h->queue.now;
 	bool router = now->router[0] != '\0';
-	char priority[8], term[24];
+	char priority[8], term[24], who[24];
 	struct hookd_environment env;
 	const char *argv[] = { h->config->hooks.path[h->queue.hook],
 		router ? "INSTANCE" : "GROUP",
@@ -38,7 +38,9 @@ start_hook(struct hookd *h, char *ret_problem, size_t size)
 	environment_set(&env, "PRIORITY", priority);
 	environment_set(&env, "REASON", now->reason);
 	environment_set(&env, "HOOK", td_hook_name(h->queue.hook));
-	return hookd_start_program(h, &h->run, argv, &env, ret_problem, size);
+	snprintf(who, sizeof(who), "hook=%s", td_hook_name(h->queue.hook));
+	return hookd_start_program(
+	    h, &h->run, &h->output, who, argv, &env, ret_problem, size);
 }
 
 static void
@@ -114,7 +116,7 @@ on_child(void *context, int signo)
 
 	(void)signo;
 	hookd_track_reap(h);
-	if (!hook_run_reap(&h->run, &wait_status))
+	if (!hookd_reap_program(&h->run, &h->output, &wait_status))
 		return;
 	if (h->queue.timed_out)
 		result = HOOK_TIMED_OUT;

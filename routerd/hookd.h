@@ -15,6 +15,7 @@
 #include "common/room.h"
 #include "routerd/core/hook_queue.h"
 #include "routerd/core/track.h"
+#include "routerd/hook_output.h"
 #include "routerd/hook_run.h"
 
 enum hook_result { HOOK_OK, HOOK_FAILED, HOOK_TIMED_OUT, HOOK_REFUSED, HOOK_RESULTS };
@@ -35,6 +36,7 @@ struct tracked {
 	struct td_track_script script;
 	struct track track;
 	struct hook_run run;
+	struct hook_output output;
 	struct loop_timer timer;
 };
 
@@ -45,6 +47,7 @@ struct hookd {
 	char user_problem[80];    /* why nothing may be run; "" = it may */
 	struct hook_queue queue;
 	struct hook_run run;
+	struct hook_output output;
 	struct td_instant began;
 	struct loop_timer timer, lock_timer, stop_timer;
 	bool vrrpd_up;
@@ -68,10 +71,14 @@ struct hookd_environment {
 void environment_init(struct hookd_environment *env, const struct hookd *h);
 void environment_set(
     struct hookd_environment *env, const char *name, const char *value);
-/* argv[0] is the program, which is examined. 0, or negative errno with *ret_problem. */
+/* argv[0] is the program, which is examined; `who` is in front of what it says. 0, or
+ * negative errno with *ret_problem. */
 int hookd_start_program(const struct hookd *h, struct hook_run *run,
-    const char *const *argv, const struct hookd_environment *env, char *ret_problem,
-    size_t size);
+    struct hook_output *output, const char *who, const char *const *argv,
+    const struct hookd_environment *env, char *ret_problem, size_t size);
+/* hook_run_reap, and the end of its output. */
+bool hookd_reap_program(
+    struct hook_run *run, struct hook_output *output, int *ret_wait_status);
 void hookd_judge_user(struct hookd *h);
 /* 0, or why something in the configuration must not be run on this machine. */
 int hookd_judge_config(const struct td_config *config, char *ret_problem, size_t size);

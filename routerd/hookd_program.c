@@ -31,13 +31,13 @@ environment_init(struct hookd_environment *env, const struct hookd *h)
 
 int
 hookd_start_program(const struct hookd *h, struct hook_run *run,
-    const char *const *argv, const struct hookd_environment *env, char *ret_problem,
-    size_t size)
+    struct hook_output *output, const char *who, const char *const *argv,
+    const struct hookd_environment *env, char *ret_problem, size_t size)
 {
 	const char *envp[HOOKD_VARIABLES_MAX + 2] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	};
-	int error;
+	int error, output_fd;
 
 	if (h->user_problem[0] != '\0') {
 		snprintf(ret_problem, size, "%s", h->user_problem);
@@ -48,10 +48,26 @@ hookd_start_program(const struct hookd *h, struct hook_run *run,
 		return error;
 	for (unsigned i = 0; i < env->count; i++)
 		envp[1 + i] = env->variable[i];
-	error = hook_run_start(run, argv, envp, h->lock_fd);
-	if (error < 0)
+	output_fd = error = hook_output_open(output, h->loop, who);
+	if (error >= 0) {
+		error = hook_run_start(run, argv, envp, h->lock_fd, output_fd);
+		close(output_fd);
+	}
+	if (error < 0) {
+		hook_output_close(output);
 		snprintf(ret_problem, size, "%s", strerror(-error));
+	}
 	return error;
+}
+
+bool
+hookd_reap_program(
+    struct hook_run *run, struct hook_output *output, int *ret_wait_status)
+{
+	if (!hook_run_reap(run, ret_wait_status))
+		return false;
+	hook_output_close(output);
+	return true;
 }
 
 /* A development machine without our users runs everything as root (--users root). */

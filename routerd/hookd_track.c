@@ -46,15 +46,16 @@ start_script(struct tracked *t)
 {
 	const char *argv[] = { t->script.path, t->script.name, NULL };
 	struct hookd_environment env;
-	char problem[PROBLEM_MAX];
+	char problem[PROBLEM_MAX], who[48];
 
 	/* One of another configuration that is still dying. */
 	if (t->run.pid != 0)
 		return false;
 	environment_init(&env, t->h);
 	environment_set(&env, "TRACK", t->script.name);
-	if (hookd_start_program(t->h, &t->run, argv, &env, problem, sizeof(problem)) ==
-	    0)
+	snprintf(who, sizeof(who), "script=%s", t->script.name);
+	if (hookd_start_program(t->h, &t->run, &t->output, who, argv, &env, problem,
+		sizeof(problem)) == 0)
 		return true;
 	log_limited(
 	    LOG_LV_ERR, "track", 1, "script=%s refused: %s", t->script.name, problem);
@@ -101,7 +102,8 @@ hookd_track_reap(struct hookd *h)
 		enum track_event event = TRACK_EV_FAILED;
 		int wait_status;
 
-		if (!hook_run_reap(&t->run, &wait_status) || i >= h->tracked_count)
+		if (!hookd_reap_program(&t->run, &t->output, &wait_status) ||
+		    i >= h->tracked_count)
 			continue;
 		if (wait_status == 0)
 			event = TRACK_EV_OK;

@@ -147,6 +147,23 @@ def test_a_hook_that_starts_a_daemon_is_not_waited_for(instance, hooks):
         os.kill(daemon, signal.SIGKILL)
 
 
+def test_what_a_hook_says_stands_in_the_log_but_does_not_fill_it(instance, hooks):
+    configure(instance, {"active": hooks.put("active", "echo here I am; echo why >&2; "
+                                             "for fd in /proc/self/fd/*; do readlink $fd; "
+                                             "done | grep -v /proc >descriptors\n"),
+                         "backup": hooks.put("backup", "seq 100000\n")})
+    instance.start()
+    wait_for(lambda: runs(instance, "active", "ok") == 1, "Active is told")
+    assert instance.count("tandem-hookd.*: hook=active: here I am\n") == 1
+    assert instance.count("tandem-hookd.*: hook=active: why\n") == 1
+    log = os.path.realpath(f"/proc/{instance.pid('hookd')}/fd/2")
+    assert log not in (hooks.out / "descriptors").read_text().splitlines()
+    flip(instance)
+    wait_for(lambda: runs(instance, "backup", "ok") == 1, "Backup is told")
+    assert instance.count(": hook=backup: [0-9]*\n") == 100
+    assert instance.count("hook=backup: held_back=99900 more lines") == 1
+
+
 def test_a_hook_that_is_deleted_or_spoilt_is_refused_and_told(instance, hooks):
     notify, backup = hooks.put("notify"), hooks.put("backup")
     configure(instance, {"notify": notify, "backup": backup})

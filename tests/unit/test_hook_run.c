@@ -120,7 +120,7 @@ start(const char *script, int lock_fd)
 	struct hook_run run = { 0 };
 
 	snprintf(text, sizeof(text), "cd %s; %s", dir, script);
-	assert_int_equal(hook_run_start(&run, argv, envp, lock_fd), 0);
+	assert_int_equal(hook_run_start(&run, argv, envp, lock_fd, -1), 0);
 	return run;
 }
 
@@ -192,7 +192,7 @@ what_is_not_there_ends_with_126(void **state)
 	int status;
 
 	(void)state;
-	assert_int_equal(hook_run_start(&run, argv, envp, -1), 0);
+	assert_int_equal(hook_run_start(&run, argv, envp, -1, -1), 0);
 	status = await_end(&run);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 126);
