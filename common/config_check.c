@@ -308,7 +308,8 @@ check_sync(struct check *c)
 	       check_range(c, "witness_port", sync->witness_port, 1, UINT16_MAX) &&
 	       check_range_ns(c, "batch_interval", sync->batch_interval_ns,
 		   100 * NS_PER_US, NS_PER_S) &&
-	       check_range(c, "batch_bytes", sync->batch_bytes, 1024, 1024 * 1024) &&
+	       check_range(c, "batch_bytes", sync->batch_bytes, TD_BATCH_BYTES_MIN,
+		   TD_BATCH_BYTES_MAX) &&
 	       check_range(c, "flows_max", sync->flows_max, 1024, 64 * 1024 * 1024) &&
 	       check_range_ns(c, "lease", sync->lease_ns, NS_PER_S, 3600 * NS_PER_S);
 }

@@ -1,6 +1,7 @@
 /* tandem-syncd: replication of this node's flows, as one room of the instance. */
 #include "syncd/syncd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,8 @@ on_session_timer(struct loop_timer *timer)
 
 /* ---- configuration ---- */
 
+static_assert(TD_BATCH_BYTES_MAX <= SYNC_BLOB_MAX, "any allowed batch can be sent");
+
 static void
 session_config_fill(const struct syncd *sd, struct sync_config *cfg)
 {
@@ -98,9 +101,7 @@ session_config_fill(const struct syncd *sd, struct sync_config *cfg)
 	cfg->generation = config->generation;
 	memcpy(cfg->digest, config->digest, sizeof(cfg->digest));
 	cfg->batch_interval_ns = config->sync.batch_interval_ns;
-	if (config->sync.batch_bytes >= 4096 &&
-	    config->sync.batch_bytes <= SYNC_BLOB_MAX)
-		cfg->batch_bytes = config->sync.batch_bytes;
+	cfg->batch_bytes = config->sync.batch_bytes;
 	cfg->lease_s = (uint32_t)(config->sync.lease_ns / NS_PER_S);
 	randombytes_buf(&cfg->boot, sizeof(cfg->boot));
 	/* Links are numbered from it: room before the number wraps to 0. */
@@ -178,8 +179,12 @@ on_config(void *context, struct td_config *config)
 		td_config_free(config);
 		return r;
 	}
-	if (config->sync.flows_max != old->sync.flows_max)
-		log_notice("sync", "flows_max takes effect at the next start");
+	if (config->sync.flows_max != old->sync.flows_max ||
+	    config->sync.batch_interval_ns != old->sync.batch_interval_ns ||
+	    config->sync.batch_bytes != old->sync.batch_bytes ||
+	    config->sync.lease_ns != old->sync.lease_ns)
+		log_notice("sync", "flows_max, batch_interval, batch_bytes, lease: "
+				   "takes effect at the next start");
 	td_config_free(old);
 	sync_session_generation(
 	    &sd->session, config->generation, config->digest, loop_now(sd->loop));

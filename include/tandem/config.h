@@ -21,6 +21,8 @@
 #define TD_KEY_BYTES 32         /* CURVE public key; Z85 in the file */
 #define TD_DIGEST_BYTES 32      /* BLAKE2b-256 of the packed configuration */
 #define TD_INTERFACES_MAX 32
+#define TD_BATCH_BYTES_MIN 4096
+#define TD_BATCH_BYTES_MAX 131072 /* what a message between the nodes can carry */
 #define TD_SYNC_LINKS_MAX 2
 #define TD_ADDRS_PER_INTERFACE_MAX 255 /* the count field of an advertisement */
 #define TD_ROUTES_PER_INTERFACE_MAX 256
@@ -93,7 +95,7 @@ struct td_sync_config {
 	uint16_t port;                    /* ZeroMQ; default 4810 */
 	uint16_t witness_port;            /* UDP; default 4811 */
 	int64_t batch_interval_ns;        /* default 2ms */
-	uint32_t batch_bytes;             /* default 65536 */
+	uint32_t batch_bytes;             /* default 65536, TD_BATCH_BYTES_MIN.._MAX */
 	uint32_t flows_max;               /* shadow bound and conntrack table size; 262144 */
 	int64_t lease_ns;                 /* added to a replica's remaining time; default 60s */
 };
