@@ -222,6 +222,16 @@ def judge(lab, fault, node, begin, before, after, recovered, end, found):
     return result
 
 
+def blind(observed):
+    """What the observer cannot have seen: who hears no answer hears no second one."""
+    unanswered = [f"{a['address']} on {o['interface']}" for o in observed
+                  for a in o["asked"] if a["answers"] == 0]
+    if not any(o["asked"] for o in observed):
+        return ["the observer asked nothing"]
+    return [f"the observer heard no answer about {', '.join(unanswered)}"] \
+        if unanswered else []
+
+
 def failures(result):
     """Every promise that this run broke, as sentences; empty = all that should live lived."""
     broken = []
@@ -240,6 +250,7 @@ def failures(result):
     if result["double_answers"]:
         broken.append(f"{len(result['double_answers'])} ARP or ND questions were answered "
                       "twice")
+    broken += blind(result["observed"])
     for kind, b in result["blackouts"].items():
         if b["open"]:
             broken.append(f"{kind}: no answer until the end")

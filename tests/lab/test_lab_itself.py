@@ -12,6 +12,7 @@ from tandemlab.agents import REPO, Agent, statuses, wait_alive
 from tandemlab.host import MS, LabError, in_ns, pids_in, run, wait_for
 from tandemlab.lab import STATE_ROOT, Lab, down
 from tandemlab.routers import Server
+from tandemlab.scenario import failures
 from tandemlab.topology import Topology
 
 
@@ -95,6 +96,20 @@ def test_a_fault_by_hand_is_undone_where_it_was_done():
 # --- the judgement of sessions ----------------------------------------------------------
 
 JUDGED = 22  # two on each of the ports 8000-8010
+
+
+def seen_by(*observed):
+    return {"sessions": [], "bulk": [], "double_answers": [], "blackouts": {},
+            "observed": [{"interface": "lan0", "asked": list(asked)} for asked in observed]}
+
+
+def test_an_observer_that_hears_nothing_has_not_seen_that_all_is_well():
+    heard = {"address": "10.1.1.1", "questions": 900, "answers": 871}
+    deaf = {"address": "fd00::1", "questions": 900, "answers": 0}
+    assert failures(seen_by([heard])) == []
+    assert failures(seen_by([heard, deaf])) == \
+        ["the observer heard no answer about fd00::1 on lan0"]
+    assert failures(seen_by([])) == failures(seen_by()) == ["the observer asked nothing"]
 
 
 @pytest.fixture
