@@ -1,4 +1,4 @@
-/* config_check_services.h - between the two halves of config_check: what both need. */
+/* config_check_services.h - between the parts of config_check: what all need. */
 #ifndef TANDEM_COMMON_CONFIG_CHECK_SERVICES_H
 #define TANDEM_COMMON_CONFIG_CHECK_SERVICES_H
 
@@ -19,6 +19,8 @@ bool check_wrong(struct check *c, const char *key, const char *reason, ...)
 /* Each returns false after it has said what is wrong. */
 bool check_name(struct check *c, const char *key, const char *name);
 bool check_host(struct check *c, const char *key, const struct td_addr *addr);
+/* The same of an address that a node has for itself: no virtual one. */
+bool check_own(struct check *c, const char *key, const struct td_addr *addr);
 bool check_range_ns(struct check *c, const char *key, int64_t ns, int64_t min_ns,
     int64_t max_ns);
 bool check_range(struct check *c, const char *key, uint32_t value, uint32_t min,
@@ -28,6 +30,7 @@ bool check_range(struct check *c, const char *key, uint32_t value, uint32_t min,
 const struct td_interface *check_find_virtual(const struct td_config *config,
     const struct td_addr *addr);
 
+bool check_interfaces(struct check *c);
 /* Networks, public addresses, NAT, port forwarding and balancers. */
 bool check_services(struct check *c);
 
