@@ -51,22 +51,18 @@ tell_role(struct daemon *d)
 		(void)room_send(d->room, rooms[i], &msg);
 }
 
-static int64_t
-lease_ns(const struct member *mb)
-{
-	return 3 * mb->router_config.advertisement_interval_ns;
-}
-
 static void
 advertise(struct member *mb)
 {
-	struct td_instant before = clock_now();
+	struct td_instant before = clock_now(), until;
 
-	if (member_send_adverts(mb, mb->router_config.priority) &&
-	    mb->d->fence != NULL) {
-		mb->d->counters.fence_renewals++;
-		fence_renew(mb->d->fence, mb->lease, instant_add(before, lease_ns(mb)));
-	}
+	if (!member_send_adverts(mb, mb->router_config.priority))
+		return;
+	until = vrrp_renew(&mb->router_config, &mb->router, before);
+	if (mb->d->fence == NULL)
+		return;
+	mb->d->counters.fence_renewals++;
+	fence_renew(mb->d->fence, mb->lease, until);
 }
 
 static void
@@ -168,16 +164,20 @@ event(struct member *mb, const struct vrrp_event *ev, struct td_instant now)
 	tell_router(mb, reason_of(ev, mb->router.state));
 }
 
-/* Our own lateness is no silence of the others, and an Active that slept through its
- * lease starts again as a Backup. */
+/* Whatever woke it: an Active that slept through its lease starts again as a Backup. */
 static bool
 overslept(struct member *mb, struct td_instant now)
 {
 	int64_t late_ns = instant_diff_ns(now, mb->router.deadline);
-	int64_t interval_ns = mb->router_config.advertisement_interval_ns;
 	struct vrrp_event ev = { .kind = VRRP_EV_SHUTDOWN };
 
-	if (mb->router.state == VRRP_ACTIVE && late_ns >= lease_ns(mb) - interval_ns) {
+	switch (vrrp_judge_lateness(&mb->router_config, &mb->router, now)) {
+	case VRRP_IN_TIME:
+		return false;
+	case VRRP_LISTEN_AGAIN:
+		loop_timer_set(&mb->router_timer, mb->router.deadline);
+		return true;
+	case VRRP_OVERSLEPT:
 		log_warn("vrrp",
 		    "vrid=%u if=%s af=%c late by %" PRId64 " ms: listening again",
 		    mb->interface->vrid, mb->interface->name, family_digit(mb),
@@ -186,11 +186,6 @@ overslept(struct member *mb, struct td_instant now)
 		event(mb, &ev, now);
 		ev.kind = VRRP_EV_STARTUP;
 		event(mb, &ev, now);
-		return true;
-	}
-	if (mb->router.state == VRRP_BACKUP && late_ns > interval_ns) {
-		mb->router.deadline = instant_add(now, interval_ns);
-		loop_timer_set(&mb->router_timer, mb->router.deadline);
 		return true;
 	}
 	return false;
@@ -220,9 +215,13 @@ independent_advert(
     struct member *mb, const struct vrrp_advert *advert, const struct td_addr *source)
 {
 	struct vrrp_event ev = { .kind = VRRP_EV_ADVERT };
-	bool rival = mb->router.state == VRRP_ACTIVE;
 	struct td_instant now = clock_now();
+	bool rival;
 
+	/* Its answer would renew a lease that is over, before the rest is read. */
+	if (mb->router.state == VRRP_ACTIVE)
+		(void)overslept(mb, now);
+	rival = mb->router.state == VRRP_ACTIVE;
 	ev.advert.priority = advert->priority;
 	ev.advert.max_adver_interval_ns = advert->max_adver_interval_ns;
 	ev.advert.source = *source;

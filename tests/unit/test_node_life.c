@@ -80,6 +80,36 @@ test_a_round_that_outlived_the_lease_does_not_renew_it(void **context)
 }
 
 static void
+test_a_takeover_that_was_stopped_on_its_way_reads_and_speaks_again(void **context)
+{
+	struct node n = taking_over();
+	int64_t late = NODE_FRESH_NS + 1;
+	struct node_actions out = step(&config, &n, sent(late, true), late);
+
+	(void)context;
+	assert_int_equal(out.count, 0);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(node_deadline(&n).ns, NOW + late);
+	out = step(&config, &n, (struct node_event)TICK, late);
+	assert_int_equal(out.list[0].kind, ADVERTS);
+	out = step(&config, &n, sent(late, true), late);
+	assert_true(
+	    same_actions(&out, (enum node_action_kind[]){ FENCE, PROMOTE, ROLE }, 3));
+}
+
+static void
+test_the_interval_of_the_active_node_is_learned(void **context)
+{
+	struct setup s = { .role = TD_ROLE_BACKUP, .peer = PEER_ACTIVE_NO_WITNESS };
+	struct node n = make(&config, &s);
+	struct node_event advert = { .kind = NODE_EV_ADVERT, .advert = { 150, 2 * I } };
+
+	(void)context;
+	step(&config, &n, advert, 0);
+	assert_int_equal(n.down_deadline.ns, NOW + 2 * DOWN);
+}
+
+static void
 test_an_answer_between_turns_does_not_renew(void **context)
 {
 	struct setup s = { .role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4 };
@@ -273,6 +303,29 @@ test_switchover_without_acknowledgement_is_called_off(void **context)
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 	assert_int_equal(out.list[0].kind, REPLY);
 	assert_int_equal(out.list[0].refusal, NODE_REFUSED_BARRIER);
+}
+
+static void
+test_switchover_is_called_off_if_the_peer_has_lost_the_state_meanwhile(void **context)
+{
+	struct setup s = {
+		.role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4, .peer_term = 4
+	};
+	struct node n = make(&config, &s);
+	struct node_event barrier = { .kind = NODE_EV_BARRIER, .barrier_ok = true };
+	struct witness_payload lost;
+	struct node_actions out;
+
+	(void)context;
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_SWITCHOVER }, 1);
+	s.peer_no_state = true;
+	lost = witness_of(&s, TD_ROLE_BACKUP);
+	step(&config, &n,
+	    (struct node_event){ .kind = NODE_EV_WITNESS, .witness = &lost }, 2);
+	out = step(&config, &n, barrier, 3);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(out.list[0].kind, REPLY);
+	assert_int_equal(out.list[0].refusal, NODE_REFUSED_PEER_NO_STATE);
 }
 
 static void
@@ -612,6 +665,9 @@ main(void)
 		cmocka_unit_test(test_words_that_did_not_leave_open_nothing),
 		cmocka_unit_test(
 		    test_a_round_that_outlived_the_lease_does_not_renew_it),
+		cmocka_unit_test(
+		    test_a_takeover_that_was_stopped_on_its_way_reads_and_speaks_again),
+		cmocka_unit_test(test_the_interval_of_the_active_node_is_learned),
 		cmocka_unit_test(test_an_answer_between_turns_does_not_renew),
 		cmocka_unit_test(test_own_lateness_is_not_the_peers_silence),
 		cmocka_unit_test(
@@ -625,6 +681,8 @@ main(void)
 		    test_forged_resignations_do_not_move_the_role_to_and_fro),
 		cmocka_unit_test(test_switchover_closes_the_fence_before_it_resigns),
 		cmocka_unit_test(test_switchover_without_acknowledgement_is_called_off),
+		cmocka_unit_test(
+		    test_switchover_is_called_off_if_the_peer_has_lost_the_state_meanwhile),
 		cmocka_unit_test(test_preemption_is_asked_for_and_granted),
 		cmocka_unit_test(test_a_backup_without_state_does_not_claim),
 		cmocka_unit_test(test_an_active_that_is_not_heard_yields),

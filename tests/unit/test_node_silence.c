@@ -288,6 +288,27 @@ test_a_suspended_node_yields_to_an_active_peer(void **context)
 }
 
 static void
+test_a_suspended_node_does_not_answer_beside_an_active_one(void **context)
+{
+	struct node n = suspended();
+	struct node_event advert = { .kind = NODE_EV_ADVERT,
+		.advert = { 50, I } }; /* the lesser one: we go on */
+	struct node_actions out;
+
+	(void)context;
+	n.peer.witness_at = at(-100 * I);
+	heard_frame(&n, 4 * I);
+	turn(&n, 4 * I + I / 2);
+	step(&n, advert, 5 * I);
+	out = heard_frame(&n, 6 * I);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+	assert_int_equal(count(&out, NODE_DO_FENCE, NULL), 0);
+	/* Its lease ends, or it says that it is Backup. */
+	out = heard_backup(&n, 6 * I + I / 2);
+	assert_int_equal(opened_until(&out), 4 * I + I / 2 + 3 * I);
+}
+
+static void
 test_a_sign_of_life_that_ends_again_opens_nothing(void **context)
 {
 	struct node n = suspended();
@@ -419,6 +440,8 @@ main(void)
 		cmocka_unit_test(
 		    test_a_peer_that_is_not_heard_may_be_frozen_until_its_lease_ends),
 		cmocka_unit_test(test_a_suspended_node_yields_to_an_active_peer),
+		cmocka_unit_test(
+		    test_a_suspended_node_does_not_answer_beside_an_active_one),
 		cmocka_unit_test(test_a_sign_of_life_that_ends_again_opens_nothing),
 		cmocka_unit_test(
 		    test_a_backup_to_which_all_is_silent_asks_and_does_not_take_over),

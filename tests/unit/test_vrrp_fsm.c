@@ -175,7 +175,10 @@ check_row(const struct row *row, uint8_t version, int64_t delay_ns, int64_t pree
 {
 	struct vrrp_config cfg = { version, row->priority, I, row->preempt, delay_ns,
 		address(2) };
-	struct vrrp_router r = { row->state, I, { row->deadline }, { preempt_at } };
+	struct vrrp_router r = { .state = row->state,
+		.active_adver_interval_ns = I,
+		.deadline = { row->deadline },
+		.preempt_at = { preempt_at } };
 	struct vrrp_event ev = { row->event,
 		{ row->advert_priority, row->advert_interval_ns,
 		    address(row->source) } };
@@ -233,7 +236,8 @@ test_skew_keeps_the_order_at_10_ms(void **context)
 {
 	struct vrrp_config high = { 3, 254, 10 * NS_PER_MS, true, 0, address(2) };
 	struct vrrp_config low = { 3, 253, 10 * NS_PER_MS, true, 0, address(3) };
-	struct vrrp_router r = { VRRP_BACKUP, 10 * NS_PER_MS, { 0 }, TD_NEVER };
+	struct vrrp_router r = { .state = VRRP_BACKUP,
+		.active_adver_interval_ns = 10 * NS_PER_MS };
 
 	(void)context;
 	assert_int_equal(vrrp_skew_time_ns(&high, &r), 78125);
@@ -244,7 +248,9 @@ static void
 test_a_changed_priority_moves_the_running_skew(void **context)
 {
 	struct vrrp_config cfg = { 3, 200, I, true, 0, address(2) };
-	struct vrrp_router r = { VRRP_BACKUP, I, { NOW + DOWN(100, I) }, TD_NEVER };
+	struct vrrp_router r = { .state = VRRP_BACKUP,
+		.active_adver_interval_ns = I,
+		.deadline = { NOW + DOWN(100, I) } };
 
 	(void)context;
 	vrrp_priority_changed(&cfg, &r, 100);
@@ -257,7 +263,10 @@ static void
 test_preempt_delay_from_the_first_lower_advertisement(void **context)
 {
 	struct vrrp_config cfg = { 3, 200, I, true, J, address(2) };
-	struct vrrp_router r = { VRRP_BACKUP, I, { NOW + DOWN(200, I) }, TD_NEVER };
+	struct vrrp_router r = { .state = VRRP_BACKUP,
+		.active_adver_interval_ns = I,
+		.deadline = { NOW + DOWN(200, I) },
+		.preempt_at = TD_NEVER };
 	struct vrrp_event advert = { ADVERT, { 100, I, address(3) } };
 	struct vrrp_event tick = { .kind = VRRP_EV_TICK };
 	struct vrrp_actions out;
@@ -275,6 +284,91 @@ test_preempt_delay_from_the_first_lower_advertisement(void **context)
 	assert_true(r.preempt_at.ns == NONE);
 }
 
+static const struct vrrp_config lease_config = { .version = 3,
+	.priority = 100,
+	.advertisement_interval_ns = I,
+	.preempt_mode = true };
+
+/* A router that has just taken over. */
+static struct vrrp_router
+taking_over(void)
+{
+	struct vrrp_router r = {
+		.state = VRRP_BACKUP, .active_adver_interval_ns = I, .deadline = { NOW }
+	};
+	struct vrrp_event tick = { .kind = VRRP_EV_TICK };
+	struct vrrp_actions out;
+
+	vrrp_step(&lease_config, &r, &tick, (struct td_instant){ NOW }, &out);
+	assert_int_equal(r.state, VRRP_ACTIVE);
+	return r;
+}
+
+static int64_t
+renewed(struct vrrp_router *r, int64_t ns)
+{
+	return vrrp_renew(&lease_config, r, (struct td_instant){ NOW + ns }).ns;
+}
+
+static enum vrrp_lateness
+lateness(struct vrrp_router *r, int64_t ns)
+{
+	return vrrp_judge_lateness(&lease_config, r, (struct td_instant){ NOW + ns });
+}
+
+static void
+test_a_lease_counts_from_before_the_advertisement(void **context)
+{
+	struct vrrp_router r = taking_over();
+
+	(void)context;
+	assert_int_equal(renewed(&r, 1000), NOW + 1000 + 3 * I);
+	assert_int_equal(renewed(&r, I), NOW + 4 * I);
+	assert_int_equal(lateness(&r, 4 * I - 1), VRRP_IN_TIME);
+	assert_int_equal(lateness(&r, 4 * I), VRRP_OVERSLEPT);
+}
+
+static void
+test_an_advertisement_after_the_lease_renews_nothing(void **context)
+{
+	struct vrrp_router r = taking_over();
+
+	(void)context;
+	(void)renewed(&r, 0);
+	assert_int_equal(renewed(&r, 3 * I), NOW + 3 * I);
+	assert_int_equal(lateness(&r, 3 * I), VRRP_OVERSLEPT);
+}
+
+static void
+test_a_takeover_that_was_stopped_on_its_way_reads_and_speaks_again(void **context)
+{
+	struct vrrp_router r = taking_over();
+	struct vrrp_event tick = { .kind = VRRP_EV_TICK };
+	struct vrrp_actions out;
+
+	(void)context;
+	assert_int_equal(renewed(&r, I / 2), 0);
+	assert_int_equal(r.deadline.ns, NOW + I / 2);
+	vrrp_step(&lease_config, &r, &tick, (struct td_instant){ NOW + I / 2 }, &out);
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.list[0], VRRP_DO_SEND_ADVERT);
+	assert_int_equal(renewed(&r, I / 2), NOW + I / 2 + 3 * I);
+}
+
+static void
+test_a_late_backup_listens_once_more(void **context)
+{
+	struct vrrp_router r = {
+		.state = VRRP_BACKUP, .active_adver_interval_ns = I, .deadline = { NOW }
+	};
+
+	(void)context;
+	assert_int_equal(lateness(&r, I), VRRP_IN_TIME);
+	assert_int_equal(r.deadline.ns, NOW);
+	assert_int_equal(lateness(&r, I + 1), VRRP_LISTEN_AGAIN);
+	assert_int_equal(r.deadline.ns, NOW + 2 * I + 1);
+}
+
 int
 main(void)
 {
@@ -285,6 +379,11 @@ main(void)
 		cmocka_unit_test(test_skew_keeps_the_order_at_10_ms),
 		cmocka_unit_test(test_a_changed_priority_moves_the_running_skew),
 		cmocka_unit_test(test_preempt_delay_from_the_first_lower_advertisement),
+		cmocka_unit_test(test_a_lease_counts_from_before_the_advertisement),
+		cmocka_unit_test(test_an_advertisement_after_the_lease_renews_nothing),
+		cmocka_unit_test(
+		    test_a_takeover_that_was_stopped_on_its_way_reads_and_speaks_again),
+		cmocka_unit_test(test_a_late_backup_listens_once_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,14 +124,19 @@ static void
 barrier_end(const struct node_config *cfg, struct node *n, bool ok,
     struct td_instant now, struct node_actions *out)
 {
+	enum node_refusal refusal = NODE_REFUSED_BARRIER;
+
 	if (!instant_is_set(n->barrier_deadline))
 		return;
 	n->barrier_deadline = TD_NEVER;
-	if (ok || n->handover_reason == NODE_BY_SHUTDOWN) {
+	/* Meanwhile the peer may have fallen silent, or lost the state or a link. */
+	if (ok)
+		refusal = handover_refusal(cfg, n, now);
+	if (refusal == NODE_REFUSED_NOT || n->handover_reason == NODE_BY_SHUTDOWN) {
 		node_resign(cfg, n, n->handover_reason, true, now, out);
 	} else {
 		n->hold_deadline = instant_add(now, NODE_HOLD_NS_MIN);
-		node_do_reply(n, out, NODE_REFUSED_BARRIER);
+		node_do_reply(n, out, refusal);
 	}
 }
 
@@ -452,6 +457,8 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 		n->priority = cfg->priority;
 	if (instant_reached(now, n->tick_deadline)) {
 		silence_turn(n, now);
+		if (!n->promoted)
+			n->taken_at = now;
 		n->renew = true;
 		node_do_adverts(out, n->priority);
 		node_do_witness(cfg, n, now, out);
@@ -512,6 +519,10 @@ on_sent(const struct node_config *cfg, struct node *n, const struct node_event *
 	 * one. */
 	if (instant_reached(now, n->answer_deadline)) {
 		node_lapse(cfg, n, NODE_BY_LEASE_LAPSED, now, out);
+	} else if (!n->promoted &&
+		   instant_diff_ns(ev->sent.before, n->taken_at) > NODE_FRESH_NS) {
+		/* We were stopped before we could say it: somebody else may have. */
+		n->tick_deadline = now;
 	} else if (ev->sent.ok) {
 		n->answer_deadline = instant_add(ev->sent.before, node_lease_ns(cfg));
 		silence_round(n, ev->sent.before);

@@ -35,6 +35,9 @@
 #define NODE_LEASE_INTERVALS 3
 /* Transit may drain this long after a planned hand-over. */
 #define NODE_DRAIN_NS (1 * NS_PER_S)
+/* The first words of a takeover leave this soon after it was decided, or the sockets
+ * are read again before the node answers. */
+#define NODE_FRESH_NS (2 * NS_PER_MS)
 /* How long a planned hand-over waits for syncd's "everything is at the peer". */
 #define NODE_BARRIER_NS (1 * NS_PER_S)
 /* Members need a link before listening counts, but a dead one must not keep a node out.
@@ -148,6 +151,7 @@ struct node {
 	struct td_instant heard_at; /* last frame, probe answer or sign of the peer */
 	struct td_instant round_at, round_before; /* the last two rounds left then */
 	struct td_instant proven_at;     /* the last one that was surely heard */
+	struct td_instant taken_at;      /* sockets were read, then the role taken */
 	struct td_instant silent_since;  /* suspended or isolated since then */
 	struct td_instant life_at;       /* first sign of life after that */
 	struct td_instant look_deadline; /* whether something was heard */

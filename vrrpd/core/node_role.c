@@ -85,6 +85,7 @@ node_become_active(const struct node_config *cfg, struct node *n,
 	n->peer_resigned = n->claiming = false;
 	n->renew = true;
 	n->promoted = false;
+	n->taken_at = now;
 	n->silent_since = n->life_at = TD_NEVER;
 	/* The fence opens, and addresses come, when the first words have left
 	 * (on_sent): a node that is stopped before it could say so must not hold a

@@ -37,6 +37,15 @@ listen_ns(const struct node_config *cfg, const struct node *n)
 		   : node_active_down_interval_ns(cfg, n);
 }
 
+/* The peer may be answering, or its lease still run: the election comes first. */
+static bool
+rival_may_answer(
+    const struct node_config *cfg, const struct node *n, struct td_instant now)
+{
+	return n->peer.role == TD_ROLE_ACTIVE &&
+	       node_heard_within_down(cfg, n, n->peer.active_at, now);
+}
+
 static bool
 is_proven(const struct node_config *cfg, const struct node *n, struct td_instant round)
 {
@@ -185,7 +194,8 @@ review_suspension(const struct node_config *cfg, struct node *n, struct td_insta
 	end = instant_add(n->life_at, listen_ns(cfg, n));
 	if (!instant_reached(now, end)) {
 		n->look_deadline = end;
-	} else if (round.ns >= n->life_at.ns && is_proven(cfg, n, round)) {
+	} else if (round.ns >= n->life_at.ns && is_proven(cfg, n, round) &&
+		   !rival_may_answer(cfg, n, now)) {
 		n->silent_since = TD_NEVER;
 		prove(cfg, n, round, out);
 		node_do(out, NODE_DO_ANNOUNCE);

@@ -37,6 +37,48 @@ vrrp_active_down_interval_ns(const struct vrrp_config *cfg, const struct vrrp_ro
 	return 3 * r->active_adver_interval_ns + vrrp_skew_time_ns(cfg, r);
 }
 
+static struct td_instant
+lease_from(const struct vrrp_config *cfg, struct td_instant start)
+{
+	return instant_add(
+	    start, VRRP_LEASE_INTERVALS * cfg->advertisement_interval_ns);
+}
+
+struct td_instant
+vrrp_renew(
+    const struct vrrp_config *cfg, struct vrrp_router *r, struct td_instant before)
+{
+	struct td_instant decided =
+	    instant_add(r->deadline, -cfg->advertisement_interval_ns);
+
+	td_assert(r->state == VRRP_ACTIVE);
+	if (instant_reached(before, r->lease_end))
+		return r->lease_end;
+	if (!r->opened && instant_diff_ns(before, decided) > VRRP_FRESH_NS) {
+		r->deadline = before;
+		return (struct td_instant){ 0 };
+	}
+	r->opened = true;
+	r->lease_end = lease_from(cfg, before);
+	return r->lease_end;
+}
+
+enum vrrp_lateness
+vrrp_judge_lateness(
+    const struct vrrp_config *cfg, struct vrrp_router *r, struct td_instant now)
+{
+	int64_t interval_ns = cfg->advertisement_interval_ns;
+
+	if (r->state == VRRP_ACTIVE && instant_reached(now, r->lease_end))
+		return VRRP_OVERSLEPT;
+	if (r->state == VRRP_BACKUP &&
+	    instant_diff_ns(now, r->deadline) > interval_ns) {
+		r->deadline = instant_add(now, interval_ns);
+		return VRRP_LISTEN_AGAIN;
+	}
+	return VRRP_IN_TIME;
+}
+
 void
 vrrp_priority_changed(const struct vrrp_config *cfg, struct vrrp_router *r, uint8_t old)
 {
@@ -49,9 +91,10 @@ vrrp_priority_changed(const struct vrrp_config *cfg, struct vrrp_router *r, uint
 void
 vrrp_init(struct vrrp_router *r)
 {
-	*r = (struct vrrp_router){
-		.state = VRRP_INITIALIZE, .deadline = TD_NEVER, .preempt_at = TD_NEVER
-	};
+	*r = (struct vrrp_router){ .state = VRRP_INITIALIZE,
+		.deadline = TD_NEVER,
+		.preempt_at = TD_NEVER,
+		.lease_end = TD_NEVER };
 }
 
 static void
@@ -67,6 +110,8 @@ become_active(const struct vrrp_config *cfg, struct vrrp_router *r,
 {
 	r->state = VRRP_ACTIVE;
 	r->preempt_at = TD_NEVER;
+	r->opened = false;
+	r->lease_end = lease_from(cfg, now);
 	r->deadline = instant_add(now, cfg->advertisement_interval_ns);
 	act(out, VRRP_DO_SEND_ADVERT);
 	act(out, VRRP_DO_PROMOTE);

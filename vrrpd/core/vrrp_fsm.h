@@ -17,6 +17,9 @@
 #include <tandem/addr.h>
 #include <tandem/instant.h>
 
+/* Lease of the answer right, in our own advertisement intervals. */
+#define VRRP_LEASE_INTERVALS 3
+
 enum vrrp_state { VRRP_INITIALIZE, VRRP_BACKUP, VRRP_ACTIVE };
 
 struct vrrp_config {
@@ -36,6 +39,8 @@ struct vrrp_router {
 					     Active: the RFC never runs both */
 	struct td_instant preempt_at;     /* Backup of a lower Active Router: not obeyed
 					     from here on; TD_NEVER = none was heard */
+	struct td_instant lease_end;      /* of the answer right, in Active */
+	bool opened;                      /* it has begun */
 };
 
 enum vrrp_event_kind {
@@ -79,6 +84,29 @@ void vrrp_step(const struct vrrp_config *cfg, struct vrrp_router *r,
 int64_t vrrp_skew_time_ns(const struct vrrp_config *cfg, const struct vrrp_router *r);
 int64_t vrrp_active_down_interval_ns(
     const struct vrrp_config *cfg, const struct vrrp_router *r);
+
+/* The first words of a takeover leave this soon after it was decided, or the sockets
+ * are read again, and it speaks again, before the router answers. */
+#define VRRP_FRESH_NS (2 * NS_PER_MS)
+
+/* An advertisement of an Active Router has left, `before` was read just before. Returns
+ * the date until which it may answer: three intervals after `before`, or one that is
+ * over if the router was stopped for so long that another may have taken over. May move
+ * the deadline. */
+struct td_instant vrrp_renew(
+    const struct vrrp_config *cfg, struct vrrp_router *r, struct td_instant before);
+
+/* What a router may conclude that looks at its deadline as late as now. */
+enum vrrp_lateness {
+	VRRP_IN_TIME,
+	VRRP_LISTEN_AGAIN, /* Backup: our own lateness is no silence of the others */
+	VRRP_OVERSLEPT,    /* Active: the lease is over, another may have taken over */
+};
+
+/* LISTEN_AGAIN has moved the deadline; after OVERSLEPT the caller stops the router and
+ * starts it again, whatever event it woke for. */
+enum vrrp_lateness vrrp_judge_lateness(
+    const struct vrrp_config *cfg, struct vrrp_router *r, struct td_instant now);
 
 /* The configured priority changed from `old`: the skew that already runs follows it. */
 void vrrp_priority_changed(
