@@ -35,8 +35,9 @@ struct applying {
 	struct pair_apply pair;
 	struct loop_timer timer;
 	struct client *client; /* NULL: it went away; the apply goes on */
-	char *text;            /* owned YAML */
-	size_t handed[2];      /* bytes of it that each side has */
+	bool by_root;
+	char *text;       /* owned YAML */
+	size_t handed[2]; /* bytes of it that each side has */
 	uint64_t generation;
 	uint64_t local_id, peer_id; /* of the calls under way; 0 = none */
 };
@@ -104,8 +105,8 @@ void http_close(struct mgmtd *m);
 void apply_init(struct mgmtd *m);
 void apply_fini(struct mgmtd *m);
 /* Takes `text` (malloced) over. */
-void apply_request(
-    struct mgmtd *m, struct client *client, char *text, bool check_only, bool alone);
+void apply_request(struct mgmtd *m, struct client *client, bool by_root, char *text,
+    bool check_only, bool alone);
 void apply_client_gone(struct mgmtd *m, const struct client *client);
 bool apply_room_reply(
     struct mgmtd *m, const struct td_msg_reply *reply); /* was it ours? */

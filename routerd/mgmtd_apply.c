@@ -151,6 +151,10 @@ call(struct mgmtd *m, enum pair_side side, enum pair_method method)
 
 	if (method == PAIR_TEXT)
 		number = next_part(a, side, part);
+	/* Who may steer the router is not root yet, and a hook may run as root. Asked
+	 * here alone: each node knows its own users. */
+	if (method == PAIR_CHECK && side == PAIR_LOCAL && !a->by_root)
+		snprintf(part, sizeof(part), "%s", TD_SAME_PROGRAMS);
 	if (side == PAIR_LOCAL) {
 		a->local_id = m->next_id++;
 		return mgmtd_request(
@@ -227,8 +231,8 @@ answered(struct mgmtd *m, enum pair_side side, int32_t status, const char *text)
 }
 
 void
-apply_request(
-    struct mgmtd *m, struct client *client, char *text, bool check_only, bool alone)
+apply_request(struct mgmtd *m, struct client *client, bool by_root, char *text,
+    bool check_only, bool alone)
 {
 	struct applying *a = &m->applying;
 	struct pair_output out;
@@ -251,6 +255,7 @@ apply_request(
 		highest = m->peer.generation;
 	a->generation = highest + 1;
 	a->client = client;
+	a->by_root = by_root;
 	pair_begin(&a->pair, alone, check_only, m->role.role == TD_ROLE_ACTIVE,
 	    mgmtd_node_name(m), mgmtd_peer_name(m), loop_now(m->loop), &out);
 	perform(m, out);

@@ -186,13 +186,24 @@ take_text(struct client *c, const char *text)
 	control_answer(c, c->config.failed ? -ENOMEM : 0, "");
 }
 
+static bool
+is_root(const struct client *c)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       peer.uid == 0;
+}
+
 static void
 begin_apply(struct client *c, bool check_only, bool alone)
 {
 	char *text = c->config.bytes;
 
 	c->config = (struct text){ 0 };
-	apply_request(c->m, c, text != NULL ? text : strdup(""), check_only, alone);
+	apply_request(
+	    c->m, c, is_root(c), text != NULL ? text : strdup(""), check_only, alone);
 }
 
 static void

@@ -294,6 +294,29 @@ answer_refused(const char *error)
 	return 1;
 }
 
+/* With its NUL: where one ends and the next begins is part of it. */
+static void
+digest_text(crypto_generichash_state *state, const char *text)
+{
+	crypto_generichash_update(state, (const uint8_t *)text, strlen(text) + 1);
+}
+
+static void
+digest_programs(const struct td_config *config, uint8_t ret_digest[TD_DIGEST_BYTES])
+{
+	crypto_generichash_state state;
+
+	crypto_generichash_init(&state, NULL, 0, TD_DIGEST_BYTES);
+	for (unsigned hook = 0; hook < TD_HOOK_COUNT; hook++)
+		digest_text(&state, config->hooks.path[hook]);
+	digest_text(&state, config->hooks.user);
+	for (uint32_t i = 0; i < config->track_script_count; i++) {
+		digest_text(&state, config->track_scripts[i].name);
+		digest_text(&state, config->track_scripts[i].path);
+	}
+	crypto_generichash_final(&state, ret_digest, TD_DIGEST_BYTES);
+}
+
 static int
 answer_config(const struct td_config *config)
 {
@@ -313,6 +336,7 @@ answer_config(const struct td_config *config)
 	snprintf(head.node, sizeof(head.node), "%s", config->nodes[config->self].name);
 	snprintf(head.cluster, sizeof(head.cluster), "%s", config->cluster);
 	snprintf(head.hooks_user, sizeof(head.hooks_user), "%s", config->hooks.user);
+	digest_programs(config, head.programs);
 	written = write_all(&head, sizeof(head)) && write_all(packed, packed_len);
 	free(packed);
 	return written ? 0 : 2;

@@ -30,7 +30,8 @@ struct parse_head {
 	char node[TD_NAME_MAX];
 	char cluster[TD_NAME_MAX];
 	char hooks_user[TD_NAME_MAX];
-	char error[PARSE_ERROR_MAX]; /* FILE:LINE:COL: KEY: reason */
+	uint8_t programs[TD_DIGEST_BYTES]; /* of what is run, and as whom */
+	char error[PARSE_ERROR_MAX];       /* FILE:LINE:COL: KEY: reason */
 };
 
 struct parse_job;

@@ -315,6 +315,13 @@ parse_finished(void *context, const struct parse_head *head, int packed_fd)
 		report(sv, -EINVAL, head->error);
 		return;
 	}
+	if (sv->origin == ORIGIN_CHECK && sv->same_programs &&
+	    memcmp(head->programs, sv->current.head.programs, TD_DIGEST_BYTES) != 0) {
+		config_release(&sv->candidate);
+		report(
+		    sv, -EPERM, "hooks and track_scripts: only root may change them");
+		return;
+	}
 	switch (sv->origin) {
 	case ORIGIN_START:
 		start_with(sv);
@@ -448,6 +455,8 @@ reconfigure_request(struct supervisor *sv, const struct td_msg_request *request)
 	}
 	switch (request->what) {
 	case TD_REQ_CONFIG_CHECK:
+		sv->same_programs = request->text != NULL &&
+				    strcmp(request->text, TD_SAME_PROGRAMS) == 0;
 		request_parse(sv, ORIGIN_CHECK, request);
 		break;
 	case TD_REQ_CONFIG_PREPARE:

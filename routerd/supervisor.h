@@ -80,6 +80,7 @@ struct supervisor {
 
 	struct stored_config current, prepared, previous;
 	struct text staged; /* what CHECK and PREPARE work on */
+	bool same_programs; /* CHECK: hooks and track scripts must stay what they are */
 	struct parse_job *job;
 	struct stored_config candidate; /* being parsed */
 	struct apply apply;

@@ -99,6 +99,9 @@ struct td_msg_last_words {
 	uint8_t frame[256];    /* complete Ethernet frame: priority-0 advertisement */
 };
 
+/* Text of a CONFIG_CHECK: what is run, and as whom, must stay what it is. */
+#define TD_SAME_PROGRAMS "same-programs"
+
 enum td_request {
 	TD_REQ_STATUS,         /* every room */
 	TD_REQ_SWITCHOVER,     /* vrrpd: planned hand-over to the peer */

@@ -64,6 +64,11 @@ def instance(make):  # noqa: F811
     return make("h")
 
 
+def put(path, text):
+    path.write_text(text)
+    return path
+
+
 def configure(instance, settings):
     text = instance.config.read_text()
     lines = "".join(f"  {key}: {value}\n" for key, value in settings.items())
@@ -291,6 +296,29 @@ def test_another_user_comes_with_an_apply_and_one_that_is_not_there_is_refused(i
     refused = instance.ctl("apply", "--alone", str(new), check=False)
     assert refused.returncode == 1
     assert instance.status()["generation"] == 2
+
+
+def test_only_root_says_what_is_run_and_as_whom(instance, hooks):
+    configure(instance, {"notify": hooks.put("notify")})
+    instance.start()
+    text = instance.config.read_text()
+    new = hooks.directory / "new.yaml"
+
+    def apply(content):
+        new.write_text(content)
+        return sh("setpriv", "--reuid=65534", "--regid=tandem", "--clear-groups",
+                  str(SBIN / "tandemctl"), "--instance", instance.name, "apply", "--alone",
+                  str(new), check=False)
+
+    for wanted in (text + "  user: root\n", text + "  active: /bin/true\n",
+                   text + "track_scripts:\n  - {name: x, script: /bin/true}\n"):
+        refused = apply(wanted)
+        assert refused.returncode == 1
+        assert "hooks and track_scripts: only root may change them" in refused.stdout
+    assert instance.status()["generation"] == 1
+    assert "in force" in apply(text.replace("flows_max: 262144", "flows_max: 131072")).stdout
+    assert "in force" in instance.ctl("apply", "--alone",
+                                      str(put(new, text + "  active: /bin/true\n"))).stdout
 
 
 def test_a_bad_hook_is_refused_by_check_config_and_by_apply(instance, hooks):
