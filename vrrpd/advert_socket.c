@@ -207,7 +207,7 @@ open_unicast(struct advert_socket *s)
 {
 	bool v6 = s->b.accept.family == AF_INET6;
 	int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
-	int ttl = VRRP_TTL, tos = TOS_CONTROL, result;
+	int ttl = VRRP_TTL, tos = TOS_CONTROL, one = 1, result;
 	int fd = open_ip(s);
 	struct sockaddr_storage own;
 	socklen_t len = socket_address(s, &s->b.accept.own, &own);
@@ -217,6 +217,9 @@ open_unicast(struct advert_socket *s)
 	if (setsockopt(fd, level, v6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl, sizeof(ttl)) <
 		0 ||
 	    setsockopt(fd, level, v6 ? IPV6_TCLASS : IP_TOS, &tos, sizeof(tos)) < 0 ||
+	    /* The address may be away, or still tentative: nobody tells us when not. */
+	    setsockopt(fd, level, v6 ? IPV6_FREEBIND : IP_FREEBIND, &one, sizeof(one)) <
+		0 ||
 	    bind(fd, (struct sockaddr *)&own, len) < 0) {
 		result = -errno;
 		close(fd);

@@ -346,3 +346,20 @@ def test_nothing_leaves_a_backup_from_the_virtual_mac(make, case):
     wire.close()
     assert segment.owners() == ["b"]
     assert frames == []
+
+
+def test_unicast_over_ipv6_begins_with_an_address_that_is_still_tentative(make):
+    """As at boot: duplicate address detection takes a second, and its end tells nobody."""
+    segment = make(Case(3, 6, unicast=True))
+    inside = segment.ns("a")
+    run(in_ns(inside, ["ip", "addr", "del", "fe80::1/64", "dev", "eth0"]))
+    run(in_ns(inside, ["sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=1",
+                       "net.ipv6.conf.eth0.dad_transmits=3"]))
+    segment.start_theirs(150)
+    segment.wait_owner("b")
+    run(in_ns(inside, ["ip", "addr", "add", "fe80::1/64", "dev", "eth0"]))
+    segment.start_ours(100)
+    segment.wait_ours_speaks(2)
+    assert "tentative" in run(in_ns(inside, ["ip", "addr", "show", "dev", "eth0"]))
+    segment.stop("theirs")
+    segment.wait_owner("a")
