@@ -46,6 +46,7 @@ struct member {
 	bool probe_for_hint;            /* ours, not the election's */
 	struct td_instant hint_at;
 	struct td_addr hint, peer_hint; /* neighbours that answered us, and the peer */
+	struct td_addr heard_from[TD_FAMILIES]; /* the peer, last */
 	struct td_addr gateway[MEMBER_GATEWAYS_MAX];
 	unsigned gateway_count;
 	unsigned lease; /* of the fence: one for all in node mode */
@@ -133,6 +134,8 @@ void member_refresh_hint(struct member *mb, struct td_instant now);
 void member_check_fence(struct member *mb);
 /* member_advert.c: what it sends from: configured, or the first of the interface. */
 struct td_addr member_own_address(const struct member *mb, uint8_t family);
+/* The peer's; family 0: it has none configured and has not been heard. */
+struct td_addr member_peer_address(const struct member *mb, unsigned family_index);
 /* Sockets for every family that is advertised, as configured and bound to the parent.
  */
 int member_bind_adverts(struct member *mb);

@@ -65,8 +65,12 @@ ask_neighbours(struct member *mb, struct td_instant now, struct td_instant end)
 {
 	struct td_addr targets[MEMBER_GATEWAYS_MAX + 1];
 	unsigned count = whom_to_ask(mb, targets);
+	struct probe_pair pair = { 0 };
 
-	return probe_neighbours(mb->probe, targets, count, now, end);
+	for (unsigned f = 0; f < TD_FAMILIES; f++)
+		pair.peer[f] = member_peer_address(mb, f);
+	pair.addresses = link_addresses(mb->link, &pair.address_count);
+	return probe_neighbours(mb->probe, targets, count, &pair, now, end);
 }
 
 void

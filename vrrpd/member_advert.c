@@ -19,6 +19,7 @@ heard_advert(
 		independent_advert(mb, advert, source);
 		return;
 	}
+	mb->heard_from[source->family == AF_INET6] = *source;
 	ev.advert.priority = advert->priority;
 	ev.advert.interval_ns = advert->max_adver_interval_ns;
 	daemon_event(mb->d, &ev, clock_now());
@@ -57,6 +58,15 @@ member_own_address(const struct member *mb, uint8_t family)
 			if (mb->interface->addresses[i].addr.family == AF_INET)
 				return mb->interface->addresses[i].addr;
 	return facts->own_address4;
+}
+
+struct td_addr
+member_peer_address(const struct member *mb, unsigned family_index)
+{
+	const struct td_addr *configured =
+	    &mb->interface->node_address[family_index][1 - mb->d->config->self];
+
+	return configured->family != 0 ? *configured : mb->heard_from[family_index];
 }
 
 static bool

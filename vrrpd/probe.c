@@ -24,6 +24,7 @@
 
 #define ASKINGS 3
 #define FRAMES_PER_WAKEUP 64
+#define PAIR_MACS_MAX 4
 
 struct probe {
 	struct loop *loop;
@@ -263,14 +264,46 @@ add_target(struct probe *probe, const struct td_addr *addr)
 
 struct known {
 	struct td_addr addr;
+	uint8_t mac[6];
 	uint32_t age; /* clock ticks since it was last confirmed */
 };
 
 struct known_list {
 	uint32_t ifindex;
-	unsigned count;
+	const struct probe_pair *pair;
+	unsigned count, pair_count;
 	struct known known[PROBE_TARGETS_MAX]; /* youngest first */
+	uint8_t pair_mac[PAIR_MACS_MAX][6];
 };
+
+static bool
+is_of_pair(const struct probe_pair *pair, const struct td_addr *addr)
+{
+	for (unsigned f = 0; f < TD_FAMILIES; f++)
+		if (td_addr_equal(&pair->peer[f], addr))
+			return true;
+	for (unsigned i = 0; i < pair->address_count; i++)
+		if (td_addr_equal(&pair->addresses[i].addr, addr))
+			return true;
+	return false;
+}
+
+static bool
+has_mac_of_pair(const struct known_list *list, const uint8_t mac[6])
+{
+	for (unsigned i = 0; i < list->pair_count; i++)
+		if (memcmp(list->pair_mac[i], mac, 6) == 0)
+			return true;
+	return false;
+}
+
+/* The peer has more addresses than we know of. */
+static void
+add_mac_of_pair(struct known_list *list, const uint8_t mac[6])
+{
+	if (list->pair_count < PAIR_MACS_MAX && !has_mac_of_pair(list, mac))
+		memcpy(list->pair_mac[list->pair_count++], mac, 6);
+}
 
 static void
 on_neighbour(void *context, const struct nlmsghdr *message)
@@ -293,8 +326,12 @@ on_neighbour(void *context, const struct nlmsghdr *message)
 		    mnl_attr_get_payload_len(attr) == td_addr_len(&known.addr))
 			memcpy(known.addr.bytes, mnl_attr_get_payload(attr),
 			    mnl_attr_get_payload_len(attr));
-		if (mnl_attr_get_type(attr) == NDA_LLADDR)
-			has_mac = mnl_attr_get_payload_len(attr) == 6;
+		if (mnl_attr_get_type(attr) == NDA_LLADDR &&
+		    mnl_attr_get_payload_len(attr) == sizeof(known.mac)) {
+			memcpy(
+			    known.mac, mnl_attr_get_payload(attr), sizeof(known.mac));
+			has_mac = true;
+		}
 		if (mnl_attr_get_type(attr) == NDA_CACHEINFO &&
 		    mnl_attr_get_payload_len(attr) >= sizeof(struct nda_cacheinfo))
 			known.age =
@@ -303,6 +340,10 @@ on_neighbour(void *context, const struct nlmsghdr *message)
 	}
 	if (!has_mac)
 		return;
+	if (is_of_pair(list->pair, &known.addr)) {
+		add_mac_of_pair(list, known.mac);
+		return;
+	}
 	for (at = list->count; at > 0 && list->known[at - 1].age > known.age; at--)
 		if (at < PROBE_TARGETS_MAX)
 			list->known[at] = list->known[at - 1];
@@ -329,16 +370,18 @@ begin(
 
 int
 probe_neighbours(struct probe *probe, const struct td_addr *extra, unsigned extra_count,
-    struct td_instant now, struct td_instant deadline)
+    const struct probe_pair *pair, struct td_instant now, struct td_instant deadline)
 {
 	_Alignas(struct nlmsghdr) uint8_t bytes[RTNL_MESSAGE_MAX];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(bytes);
-	struct known_list list = { .ifindex = probe->member.parent_ifindex };
+	struct known_list list = { .ifindex = probe->member.parent_ifindex,
+		.pair = pair };
 	int result;
 
 	if (probe->fd < 0)
 		return -ENODEV;
 	probe_cancel(probe);
+	add_mac_of_pair(&list, probe->member.virtual_mac);
 	for (unsigned i = 0; i < extra_count; i++)
 		add_target(probe, &extra[i]);
 	(void)mnl_nlmsg_put_extra_header(request, sizeof(struct ndmsg));
@@ -347,7 +390,8 @@ probe_neighbours(struct probe *probe, const struct td_addr *extra, unsigned extr
 	mnl_attr_put_u32(request, NDA_IFINDEX, list.ifindex);
 	result = rtnl_query(&probe->rtnl, request, on_neighbour, &list);
 	for (unsigned i = 0; result == 0 && i < list.count; i++)
-		add_target(probe, &list.known[i].addr);
+		if (!has_mac_of_pair(&list, list.known[i].mac))
+			add_target(probe, &list.known[i].addr);
 	if (probe->result.asked == 0)
 		return result < 0 ? result : -ENOENT;
 	return begin(probe, now, deadline, true);

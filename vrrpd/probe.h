@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <tandem/addr.h>
+#include <tandem/config.h>
 #include <tandem/instant.h>
 
 struct loop;
@@ -53,11 +54,21 @@ void probe_free(struct probe *probe); /* NULL is fine */
 /* Opens the sockets; again when the parent changed. */
 int probe_bind(struct probe *probe, const struct probe_member *member);
 
+/* What the two routers answer for. It is nobody else: when the peer is dead it is
+ * silent, and proves nothing. */
+struct probe_pair {
+	struct td_addr peer[TD_FAMILIES];  /* its own ones; family 0 = unknown */
+	const struct td_prefix *addresses; /* the virtual ones, borrowed for the call */
+	unsigned address_count;
+};
+
 /* Known neighbours from the kernel's table of the parent, most recently confirmed
- * first, after `extra` (gateways, the peer's own address); at most PROBE_TARGETS_MAX
- * together. -ENOENT: there is nobody to ask; no callback then. */
+ * first, after `extra` (gateways); at most PROBE_TARGETS_MAX together. Of the table
+ * those are left out that have an address of the pair, or its MAC. -ENOENT: there is
+ * nobody to ask; no callback then. */
 int probe_neighbours(struct probe *probe, const struct td_addr *extra,
-    unsigned extra_count, struct td_instant now, struct td_instant deadline);
+    unsigned extra_count, const struct probe_pair *pair, struct td_instant now,
+    struct td_instant deadline);
 /* Who answers for this address? */
 int probe_address(struct probe *probe, const struct td_addr *addr,
     struct td_instant now, struct td_instant deadline);

@@ -669,6 +669,21 @@ def test_a_probe_with_nobody_to_ask_says_so(a):
     assert a.try_("probe neighbours eth0 200")[0] == 2
 
 
+def test_the_other_router_is_nobody_to_ask(a):
+    """Nor is what it serves: when it is dead, its silence says nothing about our cables."""
+    open_members(a)
+    ns_sh("a", "ip neigh flush all; ip -6 neigh flush all; "
+               "ip neigh replace 10.9.1.2 lladdr 02:09:01:00:00:0b dev eth0 nud stale; "
+               "ip -6 neigh replace fd09:1::b lladdr 02:09:01:00:00:0b dev eth0 nud stale; "
+               f"ip neigh replace {VIP['eth0']} lladdr {VMAC['eth0']} dev eth0 nud stale; "
+               f"ip -6 neigh replace fe80::7 lladdr {VMAC['eth0']} dev eth0 nud stale")
+    assert a.try_("probe neighbours eth0 200 peer=10.9.1.2")[0] == 2
+    ns_sh("a", "ip neigh replace 10.9.1.100 lladdr 02:09:01:00:00:0c dev eth0 nud stale")
+    a("probe neighbours eth0 500 peer=10.9.1.2")
+    result = probe_event(a)
+    assert result["asked"] == "1" and result["first"] == "10.9.1.100"
+
+
 @pytest.mark.parametrize("address", [VIP["eth0"], VIP6["eth0"]])
 @pytest.mark.parametrize("own", [True, False], ids=["own address", "no own address"])
 def test_a_backup_learns_that_the_active_serves_an_address(a, address, own):

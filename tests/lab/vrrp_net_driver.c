@@ -460,13 +460,15 @@ announce_command(struct driver *d, char **w, int n)
 	answer(result, text[0] != '\0' ? text : NULL);
 }
 
-/* probe neighbours MEMBER MS [EXTRA...]; probe address MEMBER MS ADDRESS */
+/* probe neighbours MEMBER MS [EXTRA...] [peer=ADDRESS...]; probe address MEMBER MS
+ * ADDRESS */
 static void
 probe_command(struct driver *d, char **w, int n)
 {
 	struct member *member = n > 3 ? find_member(d, w[2]) : NULL;
 	struct td_instant now = clock_now(), deadline;
-	struct td_addr addrs[PROBE_TARGETS_MAX];
+	struct td_addr addrs[PROBE_TARGETS_MAX], peer;
+	struct probe_pair pair = { 0 };
 	unsigned count = 0;
 	int result = 0;
 
@@ -474,6 +476,7 @@ probe_command(struct driver *d, char **w, int n)
 		answer(-ENOENT, NULL);
 		return;
 	}
+	pair.addresses = link_addresses(member->link, &pair.address_count);
 	if (member->probe == NULL) {
 		const struct link_facts *facts = link_facts(member->link);
 		struct probe_member pm = { .parent_ifindex = facts->parent_ifindex,
@@ -488,10 +491,13 @@ probe_command(struct driver *d, char **w, int n)
 	}
 	deadline = instant_add(now, atol(w[3]) * NS_PER_MS);
 	for (int i = 4; i < n && count < PROBE_TARGETS_MAX; i++)
-		if (td_addr_parse(w[i], &addrs[count]))
+		if (strncmp(w[i], "peer=", 5) == 0 && td_addr_parse(w[i] + 5, &peer))
+			pair.peer[peer.family == TD_AF_INET6] = peer;
+		else if (td_addr_parse(w[i], &addrs[count]))
 			count++;
 	if (result == 0 && strcmp(w[1], "neighbours") == 0)
-		result = probe_neighbours(member->probe, addrs, count, now, deadline);
+		result =
+		    probe_neighbours(member->probe, addrs, count, &pair, now, deadline);
 	else if (result == 0 && count == 1)
 		result = probe_address(member->probe, &addrs[0], now, deadline);
 	answer(result, NULL);
