@@ -317,6 +317,31 @@ daemon_event(struct daemon *d, const struct node_event *first, struct td_instant
 	loop_timer_set(&d->timer, node_deadline(&d->node));
 }
 
+/* What the fence has seen of each segment. A member whose programs could not be
+ * attached shows nothing. */
+static void
+look_at_segments(struct daemon *d, struct td_instant now)
+{
+	bool present = false, watched = false;
+
+	for (unsigned i = 0; i < d->member_count; i++) {
+		const struct member *mb = &d->member[i];
+		uint32_t ifindex = link_facts(mb->link)->parent_ifindex;
+
+		present |= ifindex != 0;
+		watched |= mb->fence_attached;
+	}
+	d->cfg.blind = present && !watched;
+	for (unsigned i = 0; i < d->member_count && d->fence != NULL; i++) {
+		struct node_event frame = { .kind = NODE_EV_FRAME,
+			.member = (uint8_t)i };
+
+		frame.frame_at = fence_last_frame(
+		    d->fence, link_facts(d->member[i].link)->parent_ifindex);
+		daemon_event(d, &frame, now);
+	}
+}
+
 void
 daemon_tick(struct loop_timer *timer)
 {
@@ -334,13 +359,6 @@ daemon_tick(struct loop_timer *timer)
 	for (unsigned i = 0; i < d->member_count; i++)
 		member_drain_adverts(&d->member[i]);
 	witness_socket_drain(d->witness);
-	for (unsigned i = 0; i < d->member_count && d->fence != NULL; i++) {
-		struct node_event frame = { .kind = NODE_EV_FRAME,
-			.member = (uint8_t)i };
-
-		frame.frame_at = fence_last_frame(
-		    d->fence, link_facts(d->member[i].link)->parent_ifindex);
-		daemon_event(d, &frame, now);
-	}
+	look_at_segments(d, now);
 	daemon_event(d, &ev, now);
 }

@@ -109,7 +109,8 @@ make_node_config(const struct td_config *config, struct node_config *ret)
 		.interval_ns = config->vrrp.advertisement_interval_ns,
 		.preempt = config->vrrp.preempt,
 		.preempt_delay_ns = config->vrrp.preempt_delay_ns,
-		.member_count = (uint8_t)config->interface_count };
+		.member_count = (uint8_t)config->interface_count,
+		.blind = ret->blind };
 
 	for (uint32_t i = 0; i < config->interface_count; i++)
 		cfg.advertises[i] = config->interfaces[i].adverts != TD_ADVERTS_NONE &&

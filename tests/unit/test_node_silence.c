@@ -141,6 +141,27 @@ test_who_never_heard_a_peer_is_not_bound(void **context)
 	}
 }
 
+static void
+test_who_sees_no_frames_is_not_bound(void **context)
+{
+	struct node_config cfg = config;
+	struct setup s = { .role = TD_ROLE_ACTIVE, .peer = PEER_BACKUP, .term = 4 };
+	struct node n = make(&config, &s);
+	struct node_event sent = { .kind = NODE_EV_SENT };
+	struct node_actions out;
+
+	(void)context;
+	cfg.blind = true;
+	for (int64_t t = I / 2; t < 50 * I; t += I) {
+		feed(&cfg, &n, (struct node_event)TICK, t);
+		sent.sent.before = at(t);
+		sent.sent.ok = true;
+		node_step(&cfg, &n, &sent, at(t), &out);
+		assert_int_equal(opened_until(&out), t + 3 * I);
+	}
+	assert_int_equal(n.alarms & NODE_ALARM_ISOLATED, 0);
+}
+
 /* Rounds go out into silence from I / 2 on. */
 static struct node
 suspended(void)
@@ -175,6 +196,27 @@ test_in_silence_the_neighbours_are_asked_at_once(void **context)
 	/* An answer proves the round that left just before the question. */
 	out = probed(&n, 1, true, false, I + I / 2 + 1);
 	assert_int_equal(opened_until(&out), I + I / 2 + 3 * I);
+}
+
+static void
+test_a_slow_answer_proves_only_the_round_before(void **context)
+{
+	struct setup s = { .peer_term = 4 };
+	struct witness_payload w = witness_of(&s, TD_ROLE_BACKUP);
+	struct node_event doubt = { .kind = NODE_EV_WITNESS, .witness = &w };
+	struct node n = active(PEER_BACKUP);
+	struct node_actions out;
+
+	(void)context;
+	w.member[0] |= WITNESS_MEMBER_SUSPECT;
+	turn(&n, I / 2);
+	out = step(&n, doubt, I + I / 4);
+	assert_int_equal(count(&out, NODE_DO_PROBE, NULL), 1);
+	turn(&n, I + I / 2);
+	/* It may have been on its way when the cables parted, before this round. */
+	out = probed(&n, 0, true, false, I + I / 2 + 1);
+	assert_int_equal(count(&out, NODE_DO_FENCE, NULL), 0);
+	assert_int_equal(n.proven_at.ns, NOW + I / 2);
 }
 
 static void
@@ -420,6 +462,44 @@ test_a_backup_that_knows_nobody_takes_over_in_time(void **context)
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 }
 
+/* Whom it did not know then it may know now. */
+static void
+test_a_backup_asks_again_whether_it_knows_nobody(void **context)
+{
+	struct node n = backup();
+	struct node_event advert = ADVERT(0, 150), other = ADVERT(1, 150);
+
+	(void)context;
+	turns(&n, I / 2, I + I / 2);
+	probed(&n, 0, false, true, I + I / 2);
+	probed(&n, 1, false, true, I + I / 2);
+	step(&n, advert, 2 * I);
+	step(&n, other, 2 * I);
+	turns(&n, 2 * I, 3 * I);
+	assert_int_equal(node_deadline(&n).ns, NOW + 3 * I + I / 2);
+	assert_int_equal(turns(&n, 3 * I + I / 2, 4 * I), config.member_count);
+	/* Nobody has answered yet. */
+	turns(&n, 4 * I, 10 * I);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	assert_int_equal(n.alarms & NODE_ALARM_ISOLATED, NODE_ALARM_ISOLATED);
+}
+
+/* Without frames a dead neighbour would keep it from ever taking over. */
+static void
+test_a_backup_that_sees_no_frames_takes_over_in_time(void **context)
+{
+	struct node_config cfg = config;
+	struct node n = backup();
+
+	(void)context;
+	cfg.blind = true;
+	for (int64_t t = I / 2; t < DOWN; t += I / 10)
+		feed(&cfg, &n, (struct node_event)TICK, t);
+	assert_int_equal(n.role, TD_ROLE_BACKUP);
+	feed(&cfg, &n, (struct node_event)TICK, DOWN);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
 int
 main(void)
 {
@@ -448,7 +528,11 @@ main(void)
 		cmocka_unit_test(test_a_backup_that_was_cut_off_finds_its_peer_again),
 		cmocka_unit_test(
 		    test_one_answer_is_enough_for_a_backup_to_take_over_in_time),
+		cmocka_unit_test(test_a_slow_answer_proves_only_the_round_before),
+		cmocka_unit_test(test_who_sees_no_frames_is_not_bound),
 		cmocka_unit_test(test_a_backup_that_knows_nobody_takes_over_in_time),
+		cmocka_unit_test(test_a_backup_asks_again_whether_it_knows_nobody),
+		cmocka_unit_test(test_a_backup_that_sees_no_frames_takes_over_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

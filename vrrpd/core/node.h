@@ -75,6 +75,7 @@ struct node_config {
 	int64_t preempt_delay_ns;
 	uint8_t member_count;
 	bool advertises[NODE_MEMBERS_MAX]; /* false: adverts: none */
+	bool blind; /* no NODE_EV_FRAME comes from any member: fence=off */
 };
 
 struct node_member {
@@ -88,6 +89,7 @@ struct node_member {
 	uint8_t silent_probes;   /* in a row */
 	bool reached, unreached; /* outcome, valid while probing */
 	bool nobody;             /* the last probe had nobody to ask */
+	bool asked_since_round;  /* the probe that runs began after the last round */
 	uint8_t peer_bits;       /* enum witness_member_bit, last heard */
 };
 

@@ -75,8 +75,8 @@ void node_lapse(const struct node_config *cfg, struct node *n, enum node_reason 
 /* Something was heard then: a frame, the peer, an answer. */
 void silence_heard(struct node *n, struct td_instant at);
 /* A probe was answered. */
-void silence_answered(
-    const struct node_config *cfg, struct node *n, struct td_instant now);
+void silence_answered(const struct node_config *cfg, struct node *n,
+    const struct node_member *mb, struct td_instant now);
 /* A turn begins: are the neighbours to be asked? */
 void silence_turn(struct node *n, struct td_instant now);
 /* A Backup whose peer fell silent together with everybody else may be what was cut off:

@@ -195,6 +195,7 @@ static void
 probe_now(struct node *n, uint8_t member, struct node_actions *out)
 {
 	n->member[member].next_probe = TD_NEVER;
+	n->member[member].asked_since_round = true;
 	action_new(out, NODE_DO_PROBE)->member = member;
 }
 
@@ -242,6 +243,7 @@ members_review(const struct node_config *cfg, struct node *n, struct td_instant 
 			probes_end(n, m, out);
 		} else if (probe && !mb->probing) {
 			mb->probing = true;
+			mb->nobody = false; /* that was then */
 			probe_now(n, m, out);
 		} else if (probe && instant_reached(now, mb->next_probe)) {
 			probe_now(n, m, out);
@@ -267,7 +269,7 @@ member_probed(const struct node_config *cfg, struct node *n, uint8_t member,
 		mb->reached = mb->unreached = false;
 		mb->silent_probes = 0;
 	} else if (ev->reached) {
-		silence_answered(cfg, n, now);
+		silence_answered(cfg, n, mb, now);
 		mb->reached = true;
 		mb->unreached = mb->handed_over = false;
 		mb->silent_probes = 0;

@@ -52,6 +52,14 @@ is_proven(const struct node_config *cfg, const struct node *n, struct td_instant
 	return instant_diff_ns(n->heard_at, round) >= transit_ns(cfg);
 }
 
+/* Who never heard a peer has none to give way to; and who sees no frames, or has nobody
+ * to ask, cannot find out. */
+static bool
+is_bound(const struct node_config *cfg, const struct node *n)
+{
+	return n->peer.alive_at.ns > 0 && !cfg->blind && !members_nobody(cfg, n);
+}
+
 /* --- the Backup ---------------------------------------------------------------------
  */
 
@@ -73,8 +81,7 @@ struct td_instant
 silence_takeover_at(
     const struct node_config *cfg, const struct node *n, struct td_instant now)
 {
-	if (n->peer.alive_at.ns <= 0 || !instant_reached(now, peer_due(n)) ||
-	    members_nobody(cfg, n))
+	if (!instant_reached(now, peer_due(n)) || !is_bound(cfg, n))
 		return now;
 	if (!others_were_heard(n))
 		return TD_NEVER;
@@ -99,18 +106,22 @@ silence_heard(struct node *n, struct td_instant at)
 	}
 }
 
-/* It was asked after the round: its answer proves the round, however fast it was. */
+/* Who was asked after the round proves it by the answer, however fast it was. A slow
+ * answer to an earlier question may just have been on its way. */
 void
-silence_answered(const struct node_config *cfg, struct node *n, struct td_instant now)
+silence_answered(const struct node_config *cfg, struct node *n,
+    const struct node_member *mb, struct td_instant now)
 {
 	struct td_instant proof = instant_add(n->round_at, transit_ns(cfg));
 
-	silence_heard(n, proof.ns > now.ns ? proof : now);
+	silence_heard(n, mb->asked_since_round && proof.ns > now.ns ? proof : now);
 }
 
 void
 silence_turn(struct node *n, struct td_instant now)
 {
+	for (unsigned m = 0; m < NODE_MEMBERS_MAX; m++)
+		n->member[m].asked_since_round = false;
 	if (n->peer.alive_at.ns <= 0)
 		n->silent = false;
 	else if (n->role == TD_ROLE_ACTIVE)
@@ -207,13 +218,10 @@ silence_review(const struct node_config *cfg, struct node *n, struct td_instant 
     struct node_actions *out)
 {
 	bool suspended = instant_is_set(n->silent_since);
-	/* Who never heard a peer has none to give way to; and who has nobody to ask
-	 * cannot find out. */
-	bool unbound =
-	    n->peer.alive_at.ns <= 0 || (!suspended && members_nobody(cfg, n));
+	bool unbound = !suspended && !is_bound(cfg, n);
 
 	n->look_deadline = TD_NEVER;
-	if (n->role == TD_ROLE_BACKUP && !unbound) {
+	if (n->role == TD_ROLE_BACKUP && n->peer.alive_at.ns > 0) {
 		struct td_instant look =
 		    instant_add(n->peer.alive_at, n->peer.interval_ns * 3 / 2);
 
