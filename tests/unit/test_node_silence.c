@@ -219,6 +219,31 @@ test_a_slow_answer_proves_only_the_round_before(void **context)
 	assert_int_equal(n.proven_at.ns, NOW + I / 2);
 }
 
+/* The peer speaks right after each of our rounds, which proves only the one before. */
+static void
+test_what_no_turn_would_find_in_time_is_asked_in_between(void **context)
+{
+	struct node n = active(PEER_BACKUP);
+	struct node_actions out;
+
+	(void)context;
+	for (int64_t t = I / 2; t < 2 * I; t += I) {
+		turn(&n, t);
+		out = heard_backup(&n, t + I / 20);
+		assert_int_equal(count(&out, NODE_DO_PROBE, NULL), 0);
+	}
+	out = turn(&n, 2 * I + I / 2);
+	assert_int_equal(count(&out, NODE_DO_PROBE, NULL), 0);
+	out = step(&n, (struct node_event)TICK, 2 * I + 3 * I / 4);
+	assert_int_equal(count(&out, NODE_DO_PROBE, NULL), 0);
+	/* Half an interval before the right ends. */
+	assert_int_equal(node_deadline(&n).ns, NOW + 3 * I);
+	out = step(&n, (struct node_event)TICK, 3 * I);
+	assert_int_equal(count(&out, NODE_DO_PROBE, NULL), config.member_count);
+	out = probed(&n, 0, true, false, 3 * I + 1);
+	assert_int_equal(opened_until(&out), 2 * I + I / 2 + 3 * I);
+}
+
 static void
 test_a_dead_peer_costs_nothing_where_a_neighbour_answers(void **context)
 {
@@ -368,6 +393,49 @@ test_a_sign_of_life_that_ends_again_opens_nothing(void **context)
 	assert_int_equal(n.life_at.ns, NOW + 8 * I);
 }
 
+/* Answers are all that is heard: two intervals without one would end the listening. */
+static void
+test_answers_alone_give_the_right_back(void **context)
+{
+	struct node n = suspended();
+	struct node_actions out;
+	int64_t open = 0, t;
+
+	(void)context;
+	probed(&n, 0, true, false, 4 * I);
+	probed(&n, 1, true, false, 4 * I);
+	for (t = 4 * I + I / 2; open <= 0 && t < 12 * I; t += I) {
+		out = step(&n, (struct node_event)TICK, t);
+		assert_true(count(&out, NODE_DO_PROBE, NULL) > 0);
+		step(&n,
+		    (struct node_event){
+			.kind = NODE_EV_SENT, .sent = { at(t), true } },
+		    t);
+		for (uint8_t m = 0; m < config.member_count && open <= 0; m++) {
+			out = probed(&n, m, true, false, t + NS_PER_MS);
+			open = opened_until(&out);
+		}
+	}
+	assert_in_range(t, 4 * I + DOWN, 4 * I + DOWN + 3 * I);
+}
+
+static void
+test_a_suspended_node_that_knows_nobody_any_more_only_listens(void **context)
+{
+	struct node n = suspended();
+	struct node_actions out;
+	int64_t open = 0, t;
+
+	(void)context;
+	probed(&n, 0, false, true, 4 * I);
+	probed(&n, 1, false, true, 4 * I);
+	for (t = 4 * I + I / 2; open <= 0 && t < 12 * I; t += I) {
+		out = turn(&n, t);
+		open = opened_until(&out);
+	}
+	assert_in_range(t, 4 * I + DOWN, 4 * I + DOWN + 3 * I);
+}
+
 /* Backup; the peer, Active, is heard last at 0. */
 static struct node
 backup(void)
@@ -462,6 +530,28 @@ test_a_backup_that_knows_nobody_takes_over_in_time(void **context)
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 }
 
+/* As where the segment is so quiet that it is in doubt all the time. */
+static void
+test_a_member_that_is_probed_at_leisure_is_asked_at_once(void **context)
+{
+	struct setup s = { .peer_term = 4 };
+	struct witness_payload w = witness_of(&s, TD_ROLE_ACTIVE);
+	struct node n = backup();
+	struct node_actions out;
+
+	(void)context;
+	w.member[0] |= WITNESS_MEMBER_SUSPECT;
+	out =
+	    step(&n, (struct node_event){ .kind = NODE_EV_WITNESS, .witness = &w }, 0);
+	assert_int_equal(count(&out, NODE_DO_PROBE, NULL), 1);
+	probed(&n, 0, true, false, NS_PER_MS);
+	out = step(&n, (struct node_event)TICK, I + I / 2);
+	assert_int_equal(count(&out, NODE_DO_PROBE, NULL), config.member_count);
+	probed(&n, 0, true, false, I + I / 2 + NS_PER_MS);
+	turns(&n, 2 * I, DOWN + I / 10);
+	assert_int_equal(n.role, TD_ROLE_ACTIVE);
+}
+
 /* Whom it did not know then it may know now. */
 static void
 test_a_backup_asks_again_whether_it_knows_nobody(void **context)
@@ -529,6 +619,13 @@ main(void)
 		cmocka_unit_test(
 		    test_one_answer_is_enough_for_a_backup_to_take_over_in_time),
 		cmocka_unit_test(test_a_slow_answer_proves_only_the_round_before),
+		cmocka_unit_test(
+		    test_what_no_turn_would_find_in_time_is_asked_in_between),
+		cmocka_unit_test(test_answers_alone_give_the_right_back),
+		cmocka_unit_test(
+		    test_a_suspended_node_that_knows_nobody_any_more_only_listens),
+		cmocka_unit_test(
+		    test_a_member_that_is_probed_at_leisure_is_asked_at_once),
 		cmocka_unit_test(test_who_sees_no_frames_is_not_bound),
 		cmocka_unit_test(test_a_backup_that_knows_nobody_takes_over_in_time),
 		cmocka_unit_test(test_a_backup_asks_again_whether_it_knows_nobody),

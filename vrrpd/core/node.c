@@ -455,8 +455,8 @@ active_tick(const struct node_config *cfg, struct node *n, struct td_instant now
 	if (n->peer_has_state && n->peer.role == TD_ROLE_BACKUP &&
 	    node_witness_alive(cfg, n, now))
 		n->priority = cfg->priority;
+	silence_turn(cfg, n, instant_reached(now, n->tick_deadline), now);
 	if (instant_reached(now, n->tick_deadline)) {
-		silence_turn(n, now);
 		if (!n->promoted)
 			n->taken_at = now;
 		n->renew = true;
@@ -488,7 +488,7 @@ on_tick(const struct node_config *cfg, struct node *n, struct td_instant now,
 			node_do_witness(cfg, n, now, out);
 		break;
 	case TD_ROLE_BACKUP:
-		silence_turn(n, now);
+		silence_turn(cfg, n, turn, now);
 		if (instant_reached(now, n->down_deadline))
 			try_takeover(cfg, n, now, out);
 		review_claim(cfg, n, now);

@@ -77,8 +77,9 @@ void silence_heard(struct node *n, struct td_instant at);
 /* A probe was answered. */
 void silence_answered(const struct node_config *cfg, struct node *n,
     const struct node_member *mb, struct td_instant now);
-/* A turn begins: are the neighbours to be asked? */
-void silence_turn(struct node *n, struct td_instant now);
+/* A tick, of which `turn` begins a round or its like: are the neighbours to be asked? */
+void silence_turn(const struct node_config *cfg, struct node *n, bool turn,
+    struct td_instant now);
 /* A Backup whose peer fell silent together with everybody else may be what was cut off:
  * from when on it may take over, TD_NEVER while nobody else is heard. */
 struct td_instant silence_takeover_at(

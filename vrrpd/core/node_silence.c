@@ -117,17 +117,61 @@ silence_answered(const struct node_config *cfg, struct node *n,
 	silence_heard(n, mb->asked_since_round && proof.ns > now.ns ? proof : now);
 }
 
-void
-silence_turn(struct node *n, struct td_instant now)
+/* A member that is probed already, at leisure, is asked now. */
+static void
+hurry_probes(struct node *n, struct td_instant now)
 {
-	for (unsigned m = 0; m < NODE_MEMBERS_MAX; m++)
+	for (unsigned m = 0; m < NODE_MEMBERS_MAX; m++) {
+		struct node_member *mb = &n->member[m];
+
+		if (mb->probing && instant_is_set(mb->next_probe) && !mb->nobody)
+			mb->next_probe = now;
+	}
+}
+
+static bool
+backup_is_silent(const struct node *n, struct td_instant now)
+{
+	return instant_reached(now, peer_due(n)) && !others_were_heard(n);
+}
+
+/* Half an interval after a round is the last moment to ask if the right ends with the
+ * next one: what was heard right after the round before has not proven that. Without a
+ * peer there is no word of it to wait for; and a node that is suspended asks each time,
+ * for it must not lose its sign of life. */
+static bool
+active_is_silent(const struct node_config *cfg, const struct node *n, bool turn,
+    struct td_instant now)
+{
+	struct td_instant next = instant_add(n->tick_deadline, cfg->interval_ns / 4);
+
+	if (turn &&
+	    (instant_is_set(n->silent_since) ||
+		(!node_peer_alive(cfg, n, now) && !is_proven(cfg, n, n->round_at))))
+		return true;
+	return n->heard_at.ns <= n->round_at.ns &&
+	       (turn || n->silent ||
+		   (instant_diff_ns(now, n->round_at) >= cfg->interval_ns / 2 &&
+		       instant_reached(
+			   next, instant_add(n->proven_at, node_lease_ns(cfg)))));
+}
+
+void
+silence_turn(
+    const struct node_config *cfg, struct node *n, bool turn, struct td_instant now)
+{
+	bool before = n->silent;
+
+	for (unsigned m = 0; m < NODE_MEMBERS_MAX && turn; m++)
 		n->member[m].asked_since_round = false;
 	if (n->peer.alive_at.ns <= 0)
 		n->silent = false;
 	else if (n->role == TD_ROLE_ACTIVE)
-		n->silent = n->heard_at.ns <= n->round_at.ns;
+		n->silent = active_is_silent(cfg, n, turn, now);
 	else
-		n->silent = instant_reached(now, peer_due(n)) && !others_were_heard(n);
+		n->silent = backup_is_silent(n, now);
+	if (n->silent && (!before || (turn && n->role == TD_ROLE_ACTIVE)))
+		hurry_probes(n, now);
 }
 
 void
@@ -189,15 +233,16 @@ review_suspension(const struct node_config *cfg, struct node *n, struct td_insta
 {
 	struct td_instant round =
 	    is_proven(cfg, n, n->round_at) ? n->round_at : n->round_before;
+	bool bound = is_bound(cfg, n);
 	struct td_instant end;
 
-	if (instant_is_set(n->life_at) &&
+	if (bound && instant_is_set(n->life_at) &&
 	    instant_diff_ns(now, n->heard_at) > 2 * cfg->interval_ns) {
 		n->silent_since = now; /* gone again */
 		n->life_at = TD_NEVER;
 	}
 	if (!instant_is_set(n->life_at)) {
-		if (n->heard_at.ns <= n->silent_since.ns)
+		if (bound && n->heard_at.ns <= n->silent_since.ns)
 			return;
 		n->life_at = now;
 		speak_now(cfg, n, now, out);
@@ -205,7 +250,7 @@ review_suspension(const struct node_config *cfg, struct node *n, struct td_insta
 	end = instant_add(n->life_at, listen_ns(cfg, n));
 	if (!instant_reached(now, end)) {
 		n->look_deadline = end;
-	} else if (round.ns >= n->life_at.ns && is_proven(cfg, n, round) &&
+	} else if (round.ns >= n->life_at.ns && (!bound || is_proven(cfg, n, round)) &&
 		   !rival_may_answer(cfg, n, now)) {
 		n->silent_since = TD_NEVER;
 		prove(cfg, n, round, out);
