@@ -206,12 +206,14 @@ machine_kill(struct world *w, unsigned i)
 {
 	struct machine *mc = &w->machine[i];
 
+	for (unsigned r = 0; r < w->rights; r++)
+		if (w->mode->role(mc, r) == TD_ROLE_ACTIVE)
+			w->yielded_at[r] = w->now;
 	mc->running = false;
 	mc->stepping = false;
 	mc->life++;
 	for (unsigned t = 0; t < MEMBERS_MAX; t++)
 		mc->timer[t].armed = false;
-	(void)w;
 }
 
 static void
