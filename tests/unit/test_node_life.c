@@ -303,6 +303,12 @@ test_switchover_without_acknowledgement_is_called_off(void **context)
 	assert_int_equal(n.role, TD_ROLE_ACTIVE);
 	assert_int_equal(out.list[0].kind, REPLY);
 	assert_int_equal(out.list[0].refusal, NODE_REFUSED_BARRIER);
+	assert_int_equal(n.hold_deadline.ns, NOW + 2 + NODE_HOLD_NS_MIN);
+	/* A longer hold that runs is not cut short by that. */
+	n.hold_deadline = at(9 * NS_PER_S);
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_SWITCHOVER }, 3);
+	step(&config, &n, (struct node_event){ .kind = NODE_EV_BARRIER }, 4);
+	assert_int_equal(n.hold_deadline.ns, NOW + 9 * NS_PER_S);
 }
 
 static void

@@ -135,7 +135,11 @@ barrier_end(const struct node_config *cfg, struct node *n, bool ok,
 	if (refusal == NODE_REFUSED_NOT || n->handover_reason == NODE_BY_SHUTDOWN) {
 		node_resign(cfg, n, n->handover_reason, true, now, out);
 	} else {
-		n->hold_deadline = instant_add(now, NODE_HOLD_NS_MIN);
+		struct td_instant hold = instant_add(now, NODE_HOLD_NS_MIN);
+
+		/* The one of the last takeover may last longer. */
+		if (hold.ns > n->hold_deadline.ns)
+			n->hold_deadline = hold;
 		node_do_reply(n, out, refusal);
 	}
 }
