@@ -22,8 +22,8 @@ packages_bench=(
 
 # what the test suites need beyond that
 packages_test=(
-	libclang-rt-dev python3-pytest python3-yaml python3-scapy keepalived conntrackd
-	tcpdump tshark frr ucarp iputils-arping iputils-ping ethtool iptables socat
+	libclang-rt-dev python3-pytest python3-pytest-xdist python3-yaml python3-scapy keepalived
+	conntrackd tcpdump tshark frr ucarp iputils-arping iputils-ping ethtool iptables socat
 	netcat-openbsd curl jq bpftool
 )
 

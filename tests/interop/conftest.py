@@ -8,6 +8,10 @@ import sys
 
 import pytest
 
+if worker := os.environ.get("PYTEST_XDIST_WORKER", "")[2:]:
+    # namespaces of its own for each; before anything reads it
+    os.environ["LAB_PREFIX"] = os.environ.get("LAB_PREFIX", "tdinterop") + worker
+
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../netns-lab"))
 
 from tandemlab.host import in_ns, reap, run, signal_all, wait_for  # noqa: E402
