@@ -81,13 +81,16 @@ class FrrSegment(Segment):
                  lambda: os.path.exists(os.path.join(self.frr_dir, "zserv.api")), 5)
         self.theirs = self.daemon("vrrpd")
 
-    def their_state(self):
+    def their_router(self):
         said = run(in_ns(self.ns("b"), ["vtysh", "--vty_socket", self.frr_dir, "-c",
                                         f"show vrrp {VRID} json"]), check=False)
         try:
-            return json.loads(said)[0][f"v{self.case.family}"]["status"]
+            return json.loads(said)[0][f"v{self.case.family}"]
         except (ValueError, LookupError):
-            return None
+            return {}
+
+    def their_state(self):
+        return self.their_router().get("status")
 
     def wait_theirs_listens(self, seconds=8):
         wait_for("FRR listens", lambda: self.their_state() in ("Backup", "Master"), seconds)
@@ -95,4 +98,10 @@ class FrrSegment(Segment):
     def has_virtual(self, name):
         if name == "a":
             return super().has_virtual("a")
-        return self.theirs is not None and self.their_state() == "Master"
+        if self.theirs is None:
+            return False
+        # Until zebra has told it the address that its device got, it says nothing, and
+        # yields to every router that does.
+        router = self.their_router()
+        return router.get("status") == "Master" and \
+            router.get("primaryAddress") not in (None, "", "::", "0.0.0.0")
