@@ -109,6 +109,8 @@ class MixedLab(Lab):
         wait_for("Tandem has ended", lambda: (reap(), not self.tandem.recorded_pids())[1], 5)
 
     def kill(self, router):
+        # all at one stroke: a supervisor that is hit last would still resign
+        signal_all(router.pids(), signal.SIGSTOP)
         signal_all(router.pids(), signal.SIGKILL)
 
     def own_mac(self, node, interface):
